@@ -1,0 +1,1 @@
+"""The expectations: pure, (history, facts) -> findings. No I/O."""

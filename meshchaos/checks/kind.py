@@ -1,0 +1,95 @@
+"""What a kind of expectation is: pure, history -> findings.
+
+Registered under the entry point group ``meshchaos.checks``; ours and a user's own come in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from meshchaos.experiment.model import Expectation, Experiment, PhaseName, Slo, SpecKind
+from meshchaos.history.records import History
+
+
+class Verdict(StrEnum):
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    INVALID = "INVALID"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found in one phase (or over several, the worst of them).
+
+    ``threshold``, ``estimate`` and ``interval`` are in ``unit`` (``share``, ``s``); an unbounded end or
+    estimate is None, then ``censored_at`` says from where on nothing is known. ``n`` counts what was
+    judged. ``reason`` is one sentence in plain words; ``needs`` how many more samples would decide.
+    ``violated_share`` style numbers go into ``evidence`` as lines to show.
+    """
+
+    kind: str
+    name: str
+    during: tuple[PhaseName, ...]
+    verdict: Verdict
+    reason: str
+    threshold: float | None = None
+    estimate: float | None = None
+    interval: tuple[float | None, float | None] | None = None
+    n: int = 0
+    unit: str = "share"
+    evidence: tuple[str, ...] = ()
+    needs: int | None = None
+    censored_at: float | None = None
+    steady: bool = False
+    line: int = 0
+
+
+class Check(Protocol):
+    """One thing to judge. A check that raises is ERROR, never PASS (``checks.judge`` sees to it)."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def during(self) -> tuple[PhaseName, ...]: ...
+
+    def judge(self, history: History, *, alpha: float) -> Finding:
+        """The verdict over its whole phases, by the test for full phases. ``alpha`` one-sided, FAIL side
+        already corrected for the number of checks by the caller.
+        """
+
+
+class EarlyCheck(Check, Protocol):
+    """A check that may also be looked at on the way (success, latency)."""
+
+    def look(self, history: History, *, alpha: float) -> Finding:
+        """The same by the e-process, valid under looks on the way. Samples that are still in flight
+        must not be in ``history``: everything before the first unresolved start, nothing after.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class CheckContext:
+    """What a kind may look at when it turns one expectation into checks."""
+
+    experiment: Experiment
+    slos: Mapping[str, Slo]
+
+
+class CheckKind(Protocol):
+    @property
+    def kind(self) -> SpecKind: ...
+
+    def checks(self, expectation: Expectation, context: CheckContext) -> Sequence[Check]:
+        """One expectation may be several checks (quantiles, an SLO). Raises FileError."""
+
+    def plan(self, expectation: Expectation, context: CheckContext) -> Any:
+        """Samples needed for a clean PASS, by the exact test; None where samples do not decide."""

@@ -1,0 +1,1 @@
+"""The tests behind the verdicts: pure functions, each with its source."""

@@ -1,0 +1,1 @@
+"""Proxy statistics and access logs -> typed facts with a time."""

@@ -1,0 +1,108 @@
+"""What happened in a run, as frozen data. Pure; times are epoch seconds.
+
+Filled by ``run`` from the load driver, the mesh and ``evidence``; read by ``checks`` and ``report``.
+Everything here but the samples is in ``history.jsonl``, so that a run can be judged again without a mesh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from meshchaos.experiment.model import PhaseName
+from meshchaos.history.samples import Samples
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseRecord:
+    """A phase as it was: requests belong to it by their *intended start* in [start, end).
+
+    ``cut`` says why it ended before its time, None when it ran its full length.
+    ``planned`` is the full length in seconds.
+    """
+
+    name: PhaseName
+    start: float
+    end: float
+    planned: float
+    cut: Literal["early-verdict", "stop-if", "interrupted", "invalid", "error"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """What one proxy's own records say about one fault between ``since`` and ``until``.
+
+    ``injected`` of ``of`` requests concerned carry the fault's mark; ``of`` is None where the proxy
+    cannot tell which requests were concerned. The counter is Envoy's ``fault.*_injected`` before and
+    after, None where it is not exposed. ``lines`` are up to three log lines, as evidence to show.
+    """
+
+    proxy: str
+    injected: int
+    of: int | None
+    counter: str = ""
+    counter_before: int | None = None
+    counter_after: int | None = None
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRecord:
+    """One fault of the run. ``share`` is what was asked, 0..1. ``problem`` is set when it could not be
+    proved for another reason than its numbers (it vanished in mid-phase, the log was unreadable).
+    """
+
+    id: str
+    index: int
+    kind: str
+    at: Literal["server", "client"]
+    edge: str
+    reason: str
+    share: float
+    objects: tuple[str, ...]
+    applied_at: float | None = None
+    live_at: float | None = None
+    removed_at: float | None = None
+    gone_at: float | None = None
+    injections: tuple[Injection, ...] = ()
+    problem: str | None = None
+    bypassed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorHealth:
+    """How well one load kept its word, over the phases that are judged.
+
+    ``target`` and ``achieved`` in 1/s (target None: closed model). ``achieved`` counts arrivals that
+    were due and were started or dropped at the cap, so that only the generator's own failings show.
+    ``lag_p99``: of actual minus intended start, seconds. ``dropped``: arrivals at the in-flight cap.
+    """
+
+    load: str
+    target: float | None
+    achieved: float
+    lag_p99: float
+    dropped: int
+    healthy: bool
+    reason: str = ""
+    closed: bool = False
+    cpu_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Everything that checks may look at. ``samples`` by load name; ``confidence`` 0..1.
+
+    ``generator`` holds one entry a load. ``healed_at`` is when the last fault was gone.
+    """
+
+    phases: tuple[PhaseRecord, ...]
+    faults: tuple[FaultRecord, ...]
+    samples: Mapping[str, Samples]
+    generator: tuple[GeneratorHealth, ...]
+    confidence: float
+    notes: tuple[str, ...] = field(default=())
+
+    def phase(self, name: str) -> PhaseRecord | None:
+        return next((phase for phase in self.phases if phase.name == name), None)

@@ -1,0 +1,1 @@
+"""Locust as a subprocess: the open-loop scheduler, raw samples, generator health."""

@@ -1,0 +1,201 @@
+"""The seam between meshchaos and a mesh: what a run may ask of one, and nothing more.
+
+Two implementations: ``meshchaos.mesh.local.LocalMesh`` and the cluster's. Everything is synchronous
+and thread-compatible (one call at a time); every waiting call takes its deadline in seconds.
+Times are seconds since the epoch (UTC) as ``float``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from meshchaos.mesh.changes import Change
+from meshchaos.mesh.journal import Journal
+from meshchaos.mesh.objects import Manifest, Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One running copy of a workload. ``name`` is its Pod's name; ``address`` its own IP."""
+
+    name: str
+    workload: str
+    namespace: str
+    address: str
+    labels: Mapping[str, str]
+    service_account: str
+    sidecar: bool
+    ready: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A Deployment (or a gateway) with its replicas. ``labels`` are those of its Pod template."""
+
+    name: str
+    namespace: str
+    labels: Mapping[str, str]
+    service_account: str
+    sidecar: bool
+    gateway: bool
+    replicas: tuple[Replica, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyLogLine:
+    """One request as a proxy logged it, in the terms of Envoy's access log operators.
+
+    ``start`` is %START_TIME% in epoch seconds, ``duration`` in seconds. ``side`` is ``inbound`` for
+    requests to the proxy's own workload, ``outbound`` for those it sends (a gateway's are outbound).
+    ``flags`` are the short response flags (``FI``, ``DI``, ``UO``, ...). ``headers`` holds the
+    request headers asked for by ``Mesh.observe``, lower case, absent ones left out.
+    """
+
+    start: float
+    duration: float
+    side: Literal["inbound", "outbound"]
+    request_id: str
+    method: str
+    path: str
+    authority: str
+    status: int
+    flags: tuple[str, ...]
+    details: str
+    route: str
+    cluster: str
+    upstream_host: str
+    attempts: int
+    hosts_attempted: tuple[str, ...]
+    peer: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Proxy(Protocol):
+    """One Envoy: a sidecar or a gateway."""
+
+    @property
+    def name(self) -> str:
+        """``<replica>.<namespace>``."""
+
+    @property
+    def replica(self) -> Replica: ...
+
+    def config_dump(self) -> Mapping[str, Any]:
+        """Envoy's ``/config_dump`` as JSON (the main thread's view)."""
+
+    def stats(self, pattern: str) -> dict[str, int]:
+        """Counters and gauges whose name matches the regular expression ``pattern`` (Envoy's own names)."""
+
+    def log_mark(self) -> int:
+        """The present end of the access log, an opaque position for ``access_log``."""
+
+    def access_log(self, since: int = 0) -> tuple[list[ProxyLogLine], int]:
+        """Lines written after position ``since``, and the position after them. Whole lines only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How a client gets into the mesh for one URL.
+
+    ``address`` ("127.64.0.9:8080") is what to connect to. With ``proxied`` the request line holds the
+    absolute URL (an explicit HTTP proxy, the workload's own sidecar), else the path. ``host`` goes in
+    as Host. ``words`` say it in the report ("through the gateway ingress.istio-system").
+    """
+
+    address: str
+    host: str
+    proxied: bool
+    words: str
+    scheme: Literal["http", "https"] = "http"
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """``at``: when the last proxy concerned had it. ``proxies``: their names."""
+
+    at: float
+    proxies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The mesh as plain data at one moment: what faults and plans are computed from, without I/O.
+
+    ``root_namespace`` is Istio's (``istio-system``); ``namespaces`` those the mesh definition names,
+    the first of them resolves short names. ``shared_log`` headers are what proxies log already.
+    """
+
+    objects: tuple[Manifest, ...]
+    workloads: tuple[Workload, ...]
+    namespaces: tuple[str, ...]
+    root_namespace: str = "istio-system"
+    domain: str = "cluster.local"
+    trust_domain: str = "cluster.local"
+
+    def of_kind(self, kind: str) -> Iterator[Manifest]:
+        """The objects of one kind, oldest first (creationTimestamp, then name, as Istio sorts)."""
+        chosen = [o for o in self.objects if o.get("kind") == kind]
+        return iter(sorted(chosen, key=_age))
+
+
+def _age(manifest: Manifest) -> tuple[str, str, str]:
+    meta = manifest.get("metadata") or {}
+    return (str(meta.get("creationTimestamp") or ""), str(meta.get("name")), str(meta.get("namespace")))
+
+
+class Mesh(Protocol):
+    """A running mesh."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def journal(self) -> Journal:
+        """The mesh's lock and undo records; outlives this process, and something else expires them."""
+
+    def versions(self) -> Mapping[str, str]:
+        """Of what the mesh is made: ``{"envoy": "1.40.0", ...}``."""
+
+    def snapshot(self) -> Snapshot: ...
+
+    def get(self, ref: Ref) -> Manifest:
+        """Raises NotFound."""
+
+    def create(self, manifest: Manifest) -> Manifest:
+        """As the API server stores it. Raises AlreadyExists, Refused, ProxyRejected (then nothing changed)."""
+
+    def replace(self, manifest: Manifest) -> Manifest:
+        """PUT: ``metadata.resourceVersion`` must be the stored one. Raises Conflict, NotFound, Refused,
+        ProxyRejected (then nothing changed).
+        """
+
+    def delete(self, ref: Ref, uid: str) -> None:
+        """Deletes that very object. Raises NotFound, Conflict (another uid)."""
+
+    def observe(self, headers: Sequence[str]) -> None:
+        """Makes every proxy log what evidence needs, these request headers with it. Before the warm-up:
+        listeners may be replaced by it.
+        """
+
+    def confirm(self, changes: Sequence[Change], *, present: bool, timeout: float) -> Confirmation:
+        """Waits until the changes are live (``present``) or gone in every proxy concerned: active
+        listener or route, and a probe. Raises NotLive (names proxy and reason), ProxyRejected.
+        """
+
+    def proxies(self, workload: str | None = None, namespace: str | None = None) -> list[Proxy]:
+        """The proxies of one workload, or all, gateways included."""
+
+    def entry(self, source: str, url: str, namespace: str) -> Entry:
+        """How a client at ``source`` (``gateway``, ``outside``, or a workload's name) requests ``url``.
+        Raises UserError where it cannot.
+        """
+
+    def trouble(self) -> list[str]:
+        """What broke since the last call, one line each: a proxy or an application that died by itself,
+        a proxy that refused an update. Empty while all is well. Raises MeshGone.
+        """
+
+    def close(self) -> None:
+        """Gives the mesh up; one that this process started ends with it."""

@@ -1,0 +1,1 @@
+"""Subscribers of the run's events: terminal, result.json, HTML."""

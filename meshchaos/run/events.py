@@ -1,0 +1,114 @@
+"""What a run tells whoever listens: the history file, the terminal, the reports.
+
+``at`` is epoch seconds. Handlers must not raise and must be quick; the run goes on whatever they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshchaos.checks.kind import Finding
+from meshchaos.history.records import FaultRecord, PhaseRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(Event):
+    """``plan`` in words, one line each: load, phases, faults with their placement."""
+
+    experiment: str
+    run_id: str
+    mesh: str
+    seed: int
+    folder: str
+    hypothesis: str
+    versions: Mapping[str, str]
+    plan: tuple[str, ...]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Warned(Event):
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseStarted(Event):
+    name: str
+    planned: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Event):
+    """A few times a second within a phase. Over the last seconds of each load: rate in 1/s, success share,
+    p99 in s (None: no samples). ``faults`` live now.
+    """
+
+    phase: str
+    elapsed: float
+    planned: float
+    rate: float
+    success: float | None
+    p99: float | None
+    p99_limit: float | None
+    requests: int
+    failures: int
+    faults: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseFinished(Event):
+    record: PhaseRecord
+
+
+@dataclass(frozen=True, slots=True)
+class FaultApplying(Event):
+    """Before the first write; the journal is open."""
+
+    id: str
+    edge: str
+    changes: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FaultChanged(Event):
+    """``step``: applied, live, removed, gone, vanished. ``record`` as it is now."""
+
+    step: str
+    record: FaultRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence(Event):
+    """The injecting proxies were read; ``record`` holds the injections."""
+
+    record: FaultRecord
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind(Event):
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged(Event):
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished(Event):
+    """``result`` is the content of result.json."""
+
+    verdict: str
+    reason: str
+    result: Mapping[str, Any]
+
+
+Handler = Callable[[Event], None]
