@@ -100,7 +100,8 @@ class Samples:
         fits = np.zeros(status.shape, dtype=bool)
         for low, high in statuses:
             fits |= (status >= low) & (status <= high)
-        return fits & (rows["outcome"] == Outcome.ANSWERED) & (rows["grpc"] <= 0)
+        good: NDArray[np.bool_] = fits & (rows["outcome"] == Outcome.ANSWERED) & (rows["grpc"] <= 0)
+        return good
 
     def dropped(self) -> NDArray[np.bool_]:
         """Which rows were dropped at the in-flight cap."""

@@ -1,0 +1,89 @@
+"""The local mesh at one moment, as the translation sees it: objects, replicas, addresses; frozen data.
+
+Made by the supervisor (which owns addresses, ports and processes), read by ``translate``, which turns it
+into each proxy's Envoy resources without any I/O. Two equal worlds give equal resources, to the byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshchaos.mesh.objects import Manifest
+
+OUTBOUND_PORT = 15001
+"""The explicit HTTP proxy of a sidecar, on its replica's address (Istio's virtualOutbound)."""
+INBOUND_PORT = 15006
+READY_PORT = 15021
+"""Answered by the worker thread itself: a response proves that it runs and has taken earlier updates."""
+SERVICE_PORTS_FROM = 16000
+"""Listeners of a client for single service ports, for programs that know no HTTP proxy."""
+
+ROOT_NAMESPACE = "istio-system"
+DOMAIN = "cluster.local"
+TRUST_DOMAIN = "cluster.local"
+
+
+def bind_port(port: int) -> int:
+    """The port really bound for a port of the user's: privileged ones are moved up by 10000, so that no root is
+    needed. Endpoints and filter chains use this one; names keep the user's.
+    """
+    return port + 10_000 if port < 1024 else port
+
+
+@dataclass(frozen=True, slots=True)
+class LocalReplica:
+    """One Pod of the store with its place on this machine.
+
+    ``applications``: container port -> ``host:port`` where the program of this replica listens (a gateway has none).
+    ``service_ports``: ``<fqdn>:<service port>`` -> port on ``address`` of this client's own listener for it.
+    ``directory``: the proxy's folder (absolute): ``xds/`` for its resources, ``access.log``, ``envoy.log``.
+    ``admin``: path of the admin socket. ``serving``: whether it is an endpoint now (ready, not killed).
+    """
+
+    name: str
+    namespace: str
+    workload: str
+    address: str
+    labels: Mapping[str, str]
+    service_account: str
+    sidecar: bool
+    gateway: bool
+    serving: bool
+    applications: Mapping[int, str]
+    service_ports: Mapping[str, int]
+    directory: str
+    admin: str
+
+    @property
+    def identity(self) -> str:
+        return f"spiffe://{TRUST_DOMAIN}/ns/{self.namespace}/sa/{self.service_account}"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """``objects``: every stored object, validated, Services, Pods and Namespaces among them. ``log_headers``: request
+    headers the access logs carry, lower case, sorted. ``service_addresses``: ``<fqdn>`` -> virtual address on which
+    the plain side (clients without a sidecar) reaches a Service, at ``bind_port(service port)``.
+    """
+
+    objects: tuple[Manifest, ...]
+    replicas: tuple[LocalReplica, ...]
+    service_addresses: Mapping[str, str] = field(default_factory=dict)
+    log_headers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyResources:
+    """What one Envoy gets, by resource name: v3 xDS resources as JSON with ``@type``.
+
+    ``secrets`` are not here: certificates are the supervisor's. ``bootstrap`` is the static part, whose change would
+    need a restart and therefore never depends on ``World.objects``.
+    """
+
+    bootstrap: Mapping[str, Any]
+    listeners: Mapping[str, Mapping[str, Any]]
+    clusters: Mapping[str, Mapping[str, Any]]
+    endpoints: Mapping[str, Mapping[str, Any]]
+    routes: Mapping[str, Mapping[str, Any]]

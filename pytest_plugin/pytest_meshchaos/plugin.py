@@ -1,0 +1,1 @@
+"""Hooks of the plug-in; ``meshchaos`` itself is imported only inside them."""
