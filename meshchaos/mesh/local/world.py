@@ -20,9 +20,32 @@ READY_PORT = 15021
 SERVICE_PORTS_FROM = 16000
 """Listeners of a client for single service ports, for programs that know no HTTP proxy."""
 
+XDS_CLUSTER = "xds"
+"""The static cluster of each bootstrap that leads to the supervisor's xDS server (``LocalReplica.xds``)."""
+
 ROOT_NAMESPACE = "istio-system"
 DOMAIN = "cluster.local"
 TRUST_DOMAIN = "cluster.local"
+
+
+def config_source() -> dict[str, Any]:
+    """Where a proxy gets each of its resources (LDS, CDS, EDS, RDS, SDS): Envoy's REST xDS, held open as a long poll.
+
+    Not from files: Envoy makes one inotify instance for each watched subscription (13 for a small sidecar), and the
+    kernel's default is 128 for a user. The next poll of a subscription carries the version it now runs, so acceptance
+    and refusal need no guessing.
+    """
+    return {
+        "resource_api_version": "V3",
+        "initial_fetch_timeout": "0s",
+        "api_config_source": {
+            "api_type": "REST",
+            "transport_api_version": "V3",
+            "cluster_names": [XDS_CLUSTER],
+            "refresh_delay": "0.001s",
+            "request_timeout": "86400s",
+        },
+    }
 
 
 def bind_port(port: int) -> int:
@@ -38,8 +61,9 @@ class LocalReplica:
 
     ``applications``: container port -> ``host:port`` where the program of this replica listens (a gateway has none).
     ``service_ports``: ``<fqdn>:<service port>`` -> port on ``address`` of this client's own listener for it.
-    ``directory``: the proxy's folder (absolute): ``xds/`` for its resources, ``access.log``, ``envoy.log``.
-    ``admin``: path of the admin socket. ``serving``: whether it is an endpoint now (ready, not killed).
+    ``directory``: the proxy's private folder (absolute, short, gone with the mesh). ``logs``: the folder for
+    ``access.log``, ``envoy.log``, ``app.log``, which stays. ``admin``: path of the admin socket. ``xds``: path of the
+    supervisor's xDS socket. ``serving``: whether it is an endpoint now (ready, not killed).
     """
 
     name: str
@@ -55,6 +79,8 @@ class LocalReplica:
     service_ports: Mapping[str, int]
     directory: str
     admin: str
+    logs: str = ""
+    xds: str = ""
 
     @property
     def identity(self) -> str:
