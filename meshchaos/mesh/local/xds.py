@@ -1,0 +1,216 @@
+"""Envoy's REST xDS as a long poll over a Unix socket: the supervisor's end, one ``ProxyFeed`` for each Envoy.
+
+Envoy asks ``POST /v3/discovery:<kind>`` with the version that it runs; the answer waits until there is a newer one.
+The next poll of the same subscription tells what became of it: the version offered is an acceptance, the one before
+a refusal. (Protocol: "REST-JSON long polling" of Envoy's xDS documents; body: DiscoveryRequest/Response as JSON.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+Kind = Literal["listeners", "clusters", "endpoints", "routes", "secrets"]
+Key = tuple[Kind, str]
+"""Name of a subscription; listeners and clusters come as one set, whose name is empty."""
+
+TYPES: Final[Mapping[str, str]] = {
+    "listeners": "type.googleapis.com/envoy.config.listener.v3.Listener",
+    "clusters": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+    "endpoints": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+    "routes": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+    "secrets": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+}
+
+
+class Refusal(Exception):
+    """Envoy refused a version."""
+
+    def __init__(self, proxy: str, key: Key) -> None:
+        super().__init__(f"{proxy} refused {key[0]} {key[1]}")
+        self.proxy = proxy
+        self.key = key
+
+
+@dataclass(slots=True)
+class _Subscription:
+    """``offered``: latest version there is; ``sent``: the one answered last; ``poll``: who waits for a newer one."""
+
+    offered: int = 0
+    body: bytes = b""
+    sent: int = 0
+    accepted: int = 0
+    refused: int = 0
+    poll: _Poll | None = None
+    asked: bool = False
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def wake(self) -> None:
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self.waiters.clear()
+
+
+class ProxyFeed:
+    """What one Envoy is offered. Versions rise through the whole life of the mesh (shared ``versions``)."""
+
+    def __init__(self, proxy: str, versions: Iterable[int]) -> None:
+        self.proxy = proxy
+        self._versions = iter(versions)
+        self._subscriptions: dict[Key, _Subscription] = {}
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, path: str) -> None:
+        """Serves on a Unix socket, mode 0600."""
+        loop = asyncio.get_running_loop()
+        before = os.umask(0o177)
+        try:
+            self._server = await loop.create_unix_server(lambda: _Poll(self), path)
+        finally:
+            os.umask(before)
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for subscription in self._subscriptions.values():
+            if subscription.poll is not None:
+                subscription.poll.hang_up()
+
+    def offer(self, key: Key, resources: Sequence[Mapping[str, Any]]) -> int:
+        """Offers a new version of a subscription, at once where Envoy waits for it. Returns the version."""
+        found = self._subscriptions.setdefault(key, _Subscription())
+        found.offered = next(self._versions)
+        answer = {"version_info": str(found.offered), "resources": resources, "type_url": TYPES[key[0]]}
+        found.body = json.dumps(answer, separators=(",", ":")).encode()
+        self._answer(found)
+        return found.offered
+
+    def withdraw(self, key: Key) -> None:
+        """Forgets a subscription that nothing refers to any more."""
+        found = self._subscriptions.get(key)
+        if found is not None:
+            found.offered, found.body = 0, b""
+            if found.poll is None:
+                del self._subscriptions[key]
+
+    def version(self, key: Key) -> int:
+        """The version Envoy accepted last; 0 for none."""
+        found = self._subscriptions.get(key)
+        return found.accepted if found else 0
+
+    async def settled(self, keys: Iterable[Key], timeout: float) -> None:
+        """Waits until Envoy took what was offered last of ``keys``; what Envoy does not subscribe to is left out.
+
+        Raises Refusal, TimeoutError.
+        """
+        async with asyncio.timeout(timeout):
+            for key in keys:
+                found = self._subscriptions.get(key)
+                if found is None or not found.asked:
+                    continue
+                wanted = found.offered
+                while found.asked and found.accepted < wanted:
+                    if found.refused >= wanted:
+                        raise Refusal(self.proxy, key)
+                    waiter = asyncio.get_running_loop().create_future()
+                    found.waiters.append(waiter)
+                    await waiter
+
+    def _polled(self, kind: Kind, name: str, version: str, poll: _Poll) -> None:
+        found = self._subscriptions.setdefault((kind, name), _Subscription())
+        found.poll, found.asked = poll, True
+        poll.subscription = found
+        if found.sent:
+            running = int(version or 0)
+            if running == found.sent:
+                found.accepted = running
+            else:
+                found.refused = found.sent
+        found.wake()
+        self._answer(found)
+
+    def _answer(self, subscription: _Subscription) -> None:
+        if subscription.poll is None or subscription.offered <= subscription.sent:
+            return
+        poll, subscription.poll = subscription.poll, None
+        subscription.sent = subscription.offered
+        poll.answer(subscription.body)
+
+
+class _Poll(asyncio.Protocol):
+    """One HTTP/1.1 connection from Envoy, which holds one poll at a time."""
+
+    def __init__(self, feed: ProxyFeed) -> None:
+        self._feed = feed
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._body_from = 0
+        self._body_to = 0
+        self._kind = ""
+        self.subscription: _Subscription | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        found = self.subscription
+        if found is not None and found.poll is self:
+            # Envoy gave the subscription up (nothing refers to it now), or ended.
+            found.poll, found.asked, found.sent = None, False, 0
+            found.wake()
+
+    def hang_up(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def answer(self, body: bytes) -> None:
+        assert self._transport is not None
+        self.subscription = None
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+        self._transport.write(head + body)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while True:
+            if not self._body_to:
+                end = self._buffer.find(b"\r\n\r\n")
+                if end < 0:
+                    return
+                head = bytes(self._buffer[:end]).decode("latin-1").lower()
+                self._kind = head.split(" ", 2)[1].rpartition(":")[2]
+                length = next(line for line in head.split("\r\n") if line.startswith("content-length:"))
+                self._body_from = end + 4
+                self._body_to = self._body_from + int(length.partition(":")[2])
+            if len(self._buffer) < self._body_to:
+                return
+            body = bytes(self._buffer[self._body_from : self._body_to])
+            del self._buffer[: self._body_to]
+            self._body_to = 0
+            name, version = _read_request(body)
+            self._feed._polled(self._kind, name, version, self)  # type: ignore[arg-type]
+
+
+_VERSION = b'{"version_info":"'
+_NAMES = b'"resource_names":'
+
+
+def _read_request(body: bytes) -> tuple[str, str]:
+    """Name and version of a DiscoveryRequest. Its node alone is 77 kB (every extension of Envoy), so only the two
+    fields are looked at: the version is the first field, the names come after the node.
+    """
+    version = ""
+    if body.startswith(_VERSION):
+        version = body[len(_VERSION) : body.index(b'"', len(_VERSION))].decode()
+    at = body.rfind(_NAMES, max(0, len(body) - 4096))
+    if at < 0:
+        return "", version
+    names, _ = json.JSONDecoder().raw_decode(body[at + len(_NAMES) :].decode())
+    if len(names) != 1:
+        raise ValueError(f"one name a subscription expected, not {names}")
+    return str(names[0]), version
