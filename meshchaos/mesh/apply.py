@@ -1,15 +1,18 @@
 """Making changes on any mesh and taking them back: read, modify, write with the version that was read.
 
-Used by the runner and, for entries past their expiry, by whatever heals in its place: one code for both.
+The runner and whatever heals in its place (the local supervisor, for entries past their expiry) share this code.
+It is written as generators of requests, without I/O, because one of them calls a mesh and the other is one:
+``apply_steps`` and ``undo_steps`` yield ``Request``s and are sent the answers, or thrown the errors.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
 
-from meshchaos.errors import Conflict, NotFound
+from meshchaos.errors import Conflict, MeshError, NotFound
 from meshchaos.mesh.changes import Change, Create, EditObject, edited, restored
 from meshchaos.mesh.objects import Manifest, Ref, annotations_of
 
@@ -18,6 +21,32 @@ OWNER_ANNOTATION: Final = "meshchaos.dev/run"
 
 _ATTEMPTS = 10
 """How often a write is tried anew on the fresh object; each conflict means that somebody else's write got in."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetObject:
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class CreateObject:
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceObject:
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteObject:
+    ref: Ref
+    uid: str
+
+
+Request = GetObject | CreateObject | ReplaceObject | DeleteObject
+T = TypeVar("T")
+Steps = Generator[Request, Manifest, T]
 
 
 class Objects(Protocol):
@@ -35,19 +64,7 @@ def apply_change(mesh: Objects, change: Change, run_id: str) -> Manifest:
     An edited object is tagged by an annotation ``meshchaos.dev/<run id>``, a new one by ``meshchaos.dev/run``.
     Raises AlreadyExists for a name that is taken, NotFound, Refused, ProxyRejected, and Conflict after ten attempts.
     """
-    if isinstance(change, Create):
-        manifest = copy.deepcopy(change.manifest)
-        manifest.setdefault("metadata", {}).setdefault("annotations", {})[OWNER_ANNOTATION] = run_id
-        return mesh.create(manifest)
-    for attempt in range(_ATTEMPTS):
-        manifest = edited(mesh.get(change.ref), change)
-        manifest["metadata"].setdefault("annotations", {})[tag(run_id)] = "edited"
-        try:
-            return mesh.replace(manifest)
-        except Conflict:
-            if attempt == _ATTEMPTS - 1:
-                raise
-    raise AssertionError("unreachable")
+    return _drive(mesh, apply_steps(change, run_id))
 
 
 def undo_change(mesh: Objects, change: Change, run_id: str) -> list[str]:
@@ -56,26 +73,7 @@ def undo_change(mesh: Objects, change: Change, run_id: str) -> list[str]:
     An object of that name which is not ours, and a field that somebody else changed meanwhile, stay as they are.
     Raises Conflict after ten attempts, ProxyRejected.
     """
-    if isinstance(change, Create):
-        return _undo_create(mesh, change, run_id)
-    for attempt in range(_ATTEMPTS):
-        try:
-            found = mesh.get(change.ref)
-        except NotFound:
-            return []  # its owner took it away, our edits with it
-        manifest, left = _without_tag(*restored(found, change), run_id)
-        if manifest == found:
-            return left
-        try:
-            mesh.replace(manifest)
-        except NotFound:
-            return []
-        except Conflict:
-            if attempt == _ATTEMPTS - 1:
-                raise
-        else:
-            return left
-    raise AssertionError("unreachable")
+    return _drive(mesh, undo_steps(change, run_id))
 
 
 def undo_all(mesh: Objects, changes: Sequence[Change], run_id: str) -> list[str]:
@@ -86,12 +84,16 @@ def undo_all(mesh: Objects, changes: Sequence[Change], run_id: str) -> list[str]
 def is_applied(mesh: Objects, change: Change) -> bool:
     """Whether the objects hold the change now: what a run looks at to see that a fault did not vanish."""
     try:
-        found = mesh.get(change.ref)
+        return holds(mesh.get(change.ref), change)
     except NotFound:
         return False
+
+
+def holds(manifest: Manifest, change: Change) -> bool:
+    """Whether the object that is there holds the change."""
     if isinstance(change, EditObject):
-        return edited(found, change) == found
-    return True
+        return edited(manifest, change) == manifest
+    return bool(manifest.get("spec") == change.manifest.get("spec"))
 
 
 def tag(run_id: str) -> str:
@@ -99,15 +101,47 @@ def tag(run_id: str) -> str:
     return f"meshchaos.dev/{run_id}"
 
 
-def _undo_create(mesh: Objects, change: Create, run_id: str) -> list[str]:
+def apply_steps(change: Change, run_id: str) -> Steps[Manifest]:
+    """``apply_change`` without the mesh."""
+    if isinstance(change, Create):
+        manifest = copy.deepcopy(change.manifest)
+        manifest.setdefault("metadata", {}).setdefault("annotations", {})[OWNER_ANNOTATION] = run_id
+        return (yield CreateObject(manifest))
+    for _ in range(_ATTEMPTS):
+        manifest = edited((yield GetObject(change.ref)), change)
+        manifest["metadata"].setdefault("annotations", {})[tag(run_id)] = "edited"
+        try:
+            return (yield ReplaceObject(manifest))
+        except Conflict as error:
+            conflict = error
+    raise conflict
+
+
+def undo_steps(change: Change, run_id: str) -> Steps[list[str]]:
+    """``undo_change`` without the mesh."""
+    if isinstance(change, Create):
+        return (yield from _delete_steps(change, run_id))
+    for _ in range(_ATTEMPTS):
+        try:
+            found = yield GetObject(change.ref)
+            manifest, left = restored(found, change)
+            _untag(manifest, run_id)
+            if manifest != found:
+                yield ReplaceObject(manifest)
+            return left
+        except NotFound:
+            return []  # its owner took it away, our edits with it
+        except Conflict as error:
+            conflict = error
+    raise conflict
+
+
+def _delete_steps(change: Create, run_id: str) -> Steps[list[str]]:
     try:
-        found = mesh.get(change.ref)
-    except NotFound:
-        return []
-    if annotations_of(found).get(OWNER_ANNOTATION) != run_id:
-        return [f"{change.ref} is not of run {run_id} any more; left as it is"]
-    try:
-        mesh.delete(change.ref, str(found["metadata"]["uid"]))
+        found = yield GetObject(change.ref)
+        if annotations_of(found).get(OWNER_ANNOTATION) != run_id:
+            return [f"{change.ref} is not of run {run_id} any more; left as it is"]
+        yield DeleteObject(change.ref, str(found["metadata"]["uid"]))
     except NotFound:
         return []
     except Conflict:
@@ -115,13 +149,58 @@ def _undo_create(mesh: Objects, change: Create, run_id: str) -> list[str]:
     return []
 
 
-def _without_tag(manifest: Manifest, left: list[str], run_id: str) -> tuple[Manifest, list[str]]:
+def _untag(manifest: Manifest, run_id: str) -> None:
     annotations = annotations_of(manifest)
-    if annotations.pop(tag(run_id), None) is not None:
-        manifest["metadata"]["annotations"] = annotations
-        if not annotations:
-            del manifest["metadata"]["annotations"]
-    return manifest, left
+    if annotations.pop(tag(run_id), None) is None:
+        return
+    manifest["metadata"]["annotations"] = annotations
+    if not annotations:
+        del manifest["metadata"]["annotations"]
 
 
-__all__ = ["OWNER_ANNOTATION", "Objects", "apply_change", "is_applied", "tag", "undo_all", "undo_change"]
+def _drive(mesh: Objects, steps: Steps[T]) -> T:
+    try:
+        request = next(steps)
+        while True:
+            try:
+                answer = _perform(mesh, request)
+            except MeshError as error:
+                request = steps.throw(error)
+            else:
+                request = steps.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+def _perform(mesh: Objects, request: Request) -> Manifest:
+    match request:
+        case GetObject():
+            return mesh.get(request.ref)
+        case CreateObject():
+            return mesh.create(request.manifest)
+        case ReplaceObject():
+            return mesh.replace(request.manifest)
+        case DeleteObject():
+            mesh.delete(request.ref, request.uid)
+            return {}
+
+
+__all__ = [
+    "OWNER_ANNOTATION",
+    "CreateObject",
+    "DeleteObject",
+    "GetObject",
+    "Objects",
+    "ReplaceObject",
+    "Request",
+    "Steps",
+    "apply_change",
+    "apply_steps",
+    "holds",
+    "is_applied",
+    "tag",
+    "undo_all",
+    "undo_change",
+    "undo_steps",
+]

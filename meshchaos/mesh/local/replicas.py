@@ -1,0 +1,218 @@
+"""One replica as processes: its Envoy, its program, its folders; started, waited for, killed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from meshchaos.errors import MeshError, ProxyRejected, UserError
+from meshchaos.mesh.local.admin import fetch
+from meshchaos.mesh.local.certificates import Authority
+from meshchaos.mesh.local.processes import Process, ProcessTable
+from meshchaos.mesh.local.programs import (
+    envoy_command,
+    plain_environment,
+    plain_hosts,
+    program_environment,
+    stub_command,
+)
+from meshchaos.mesh.local.publish import RunningProxy
+from meshchaos.mesh.local.spec import ProgramSpec, StubSpec
+from meshchaos.mesh.local.world import READY_PORT, LocalReplica, ProxyResources, World
+from meshchaos.mesh.local.xds import ProxyFeed
+
+READY_WITHIN = 30.0
+"""Seconds a replica has to come up."""
+
+
+@dataclass(slots=True)
+class ReplicaState:
+    """A replica with what runs for it. ``stopped``: it was killed or removed on purpose."""
+
+    local: LocalReplica
+    program: StubSpec | ProgramSpec | None
+    proxy: RunningProxy | None = None
+    envoy: Process | None = None
+    application: Process | None = None
+    stopped: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.local.name}.{self.local.namespace}"
+
+    def processes(self) -> list[Process]:
+        return [process for process in (self.envoy, self.application) if process is not None]
+
+
+class Launcher:
+    """Starts replicas. ``trouble`` is told of each process that ended by itself, one line."""
+
+    def __init__(
+        self,
+        table: ProcessTable,
+        *,
+        binary: str,
+        authority: Authority,
+        versions: Iterator[int],
+        environment: Mapping[str, str],
+        folder: str,
+        seed: int,
+        trouble: Callable[[str], None],
+    ) -> None:
+        self._table = table
+        self._binary = binary
+        self._authority = authority
+        self._versions = versions
+        self._environment = environment
+        self._folder = folder
+        self._seed = seed
+        self._trouble = trouble
+
+    async def start(self, state: ReplicaState, resources: ProxyResources | None, world: World) -> None:
+        """Starts the replica's processes; ``resources`` None: no proxy. Raises MeshError, UserError."""
+        local = state.local
+        try:
+            Path(local.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+            Path(local.logs).mkdir(parents=True, exist_ok=True)
+            if resources is not None:
+                bootstrap = Path(local.directory) / "bootstrap.json"
+                bootstrap.write_text(json.dumps(resources.bootstrap), "utf-8")
+        except OSError as error:
+            raise MeshError(f"cannot write {error.filename}: {error.strerror}") from error
+        if resources is not None:
+            await self._start_envoy(state, resources)
+        if state.program is not None:
+            self._start_program(state, world)
+
+    async def _start_envoy(self, state: ReplicaState, resources: ProxyResources) -> None:
+        local = state.local
+        feed = ProxyFeed(state.name, self._versions)
+        log = Path(local.logs) / "envoy.log"
+        state.proxy = RunningProxy(state.name, feed, local.admin, log, resources)
+        await feed.listen(local.xds)
+        self.offer_secrets(state)
+        state.proxy.begin()
+        state.envoy = self._table.start(
+            envoy_command(self._binary, str(Path(local.directory) / "bootstrap.json"), str(log)),
+            words=f"the proxy of {state.name}",
+            log=log,
+            environment=plain_environment(self._environment),
+            on_exit=lambda process: self._ended(state, process),
+        )
+
+    def offer_secrets(self, state: ReplicaState) -> None:
+        """Offers the identity's certificates; anew when they are renewed."""
+        if state.proxy is not None:
+            for name, secret in self._authority.secrets(state.local.identity).items():
+                state.proxy.feed.offer(("secrets", name), [secret])
+
+    def _start_program(self, state: ReplicaState, world: World) -> None:
+        local, program = state.local, state.program
+        listen = next(iter(local.applications.values()), None)
+        if listen is None or program is None:
+            return
+        if isinstance(program, ProgramSpec):
+            port = int(listen.rpartition(":")[2])
+            command = list(program.command)
+            environment = program_environment(self._environment, local, world, port=port)
+        else:
+            hosts = plain_hosts(world, local.namespace)
+            admin = str(Path(local.directory) / "app.sock")
+            command = stub_command(program, local, listen=listen, admin=admin, hosts=hosts, seed=self._seed)
+            environment = plain_environment(self._environment)
+        state.application = self._table.start(
+            command,
+            words=f"the program of {state.name}",
+            log=Path(local.logs) / "app.log",
+            environment=environment,
+            folder=self._folder or None,
+            on_exit=lambda process: self._ended(state, process),
+        )
+
+    def _ended(self, state: ReplicaState, process: Process) -> None:
+        if not state.stopped:
+            self._trouble(process.ended())
+
+    async def ready(self, state: ReplicaState) -> None:
+        """Waits until program and proxy answer. Raises ProxyRejected, UserError (a program of the user's), MeshError,
+        each with the process's own last words.
+        """
+        end = time.monotonic() + READY_WITHIN
+        if state.application is not None:
+            listen = next(iter(state.local.applications.values()))
+            kind = UserError if isinstance(state.program, ProgramSpec) else MeshError
+            await _poll(lambda: _accepts(listen), state.application, end, kind, f"does not listen on {listen}")
+        if state.envoy is not None and state.proxy is not None:
+            target = f"{state.local.address}:{READY_PORT}"
+            try:
+                await _poll(lambda: _answers(target), state.envoy, end, ProxyRejected, "is not ready")
+            except ProxyRejected:
+                raise
+            except MeshError as error:
+                raise MeshError(f"{error}; {await _waits_for(state.proxy)}") from error
+
+    def kill(self, *states: ReplicaState) -> None:
+        """Ends the replicas' processes at once and removes their private folders. Their logs stay."""
+        for state in states:
+            state.stopped = True
+        self._table.kill(*(process for state in states for process in state.processes()))
+        for state in states:
+            if state.proxy is not None:
+                state.proxy.feed.close()
+            shutil.rmtree(state.local.directory, ignore_errors=True)
+            state.local = replace(state.local, serving=False)
+
+
+async def _poll(
+    check: Callable[[], object], process: Process, end: float, kind: type[MeshError] | type[UserError], words: str
+) -> None:
+    while True:
+        if not process.running:
+            raise kind(process.ended())
+        with contextlib.suppress(OSError, EOFError, TimeoutError):
+            found = check()
+            if asyncio.iscoroutine(found):
+                found = await found
+            if found:
+                return
+        if time.monotonic() >= end:
+            raise MeshError(f"{process.words} {words} after {READY_WITHIN:g} s; {process.log} may say why")
+        await asyncio.sleep(0.01)
+
+
+async def _accepts(listen: str) -> bool:
+    host, _, port = listen.rpartition(":")
+    async with asyncio.timeout(1.0):
+        _, writer = await asyncio.open_connection(host, int(port))
+    writer.close()
+    return True
+
+
+async def _answers(target: str) -> bool:
+    status, _ = await fetch(target, "/healthz/ready", timeout=1.0)
+    return status == 200
+
+
+async def _waits_for(proxy: RunningProxy) -> str:
+    """Why Envoy does not start: what it still waits for, or refused."""
+    try:
+        _, body = await fetch(proxy.admin, "/init_dump")
+        _, stats = await fetch(proxy.admin, "/stats?filter=update_rejected$")
+    except (OSError, EOFError, TimeoutError) as error:
+        return f"its admin does not answer either ({error})"
+    refused = [line for line in stats.decode().splitlines() if not line.endswith(": 0")]
+    return f"it waits for {' '.join(body.decode().split())}" + (
+        f", and refused {', '.join(refused)}" if refused else ""
+    )
+
+
+def environment_of_starter() -> dict[str, str]:
+    """What programs inherit."""
+    return dict(os.environ)

@@ -1,0 +1,59 @@
+"""What a supervisor is told at its start: one local mesh, as plain JSON-able data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class StubSpec:
+    """How a stub answers: ``calls`` are ``{url, timeout, optional, method}``; times in seconds, shares 0..1."""
+
+    calls: tuple[Mapping[str, Any], ...] = ()
+    latency: float = 0.0
+    errors: Mapping[str, Any] | None = None
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramSpec:
+    """A program of the user's: run in the configuration's folder, told its port by ``PORT``."""
+
+    command: tuple[str, ...]
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeshSpec:
+    """``manifests``: the objects, in the order of the files. ``workloads``: how Deployments run, by name (a stub that
+    answers at once where nothing is said). ``config``: path of meshchaos.yaml; its folder is the programs' working
+    folder. ``logs``: folder of the proxies' and programs' logs. ``inject_all``: everybody gets a sidecar.
+    """
+
+    mesh: str
+    config: str
+    folder: str
+    logs: str
+    manifests: tuple[dict[str, Any], ...]
+    workloads: Mapping[str, StubSpec | ProgramSpec] = field(default_factory=dict)
+    inject_all: bool = False
+    seed: int = 0
+
+    def dumps(self) -> str:
+        """JSON, for the supervisor's file."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def loads(text: str) -> MeshSpec:
+        """The reverse of ``dumps``."""
+        data = json.loads(text)
+        workloads: dict[str, StubSpec | ProgramSpec] = {}
+        for name, form in data.pop("workloads").items():
+            if "command" in form:
+                workloads[name] = ProgramSpec(tuple(form["command"]), int(form["port"]))
+            else:
+                workloads[name] = StubSpec(tuple(form.pop("calls")), **form)
+        return MeshSpec(manifests=tuple(data.pop("manifests")), workloads=workloads, **data)
