@@ -1,0 +1,98 @@
+"""One line of plain text for each event that a person wants to know of; shared by both terminals."""
+
+from __future__ import annotations
+
+from meshchaos.checks import words
+from meshchaos.checks.kind import Finding, Verdict
+from meshchaos.history.records import FaultRecord
+from meshchaos.run import events
+
+MARKS = {
+    Verdict.PASS: "PASS",
+    Verdict.FAIL: "FAIL",
+    Verdict.INCONCLUSIVE: "INCONCLUSIVE",
+    Verdict.INVALID: "INVALID",
+    Verdict.ERROR: "ERROR",
+}
+
+PHASE_WORDS = {
+    "warmup": "warm-up",
+    "baseline": "baseline",
+    "observe": "observe",
+    "fault": "fault",
+    "recovery": "recovery",
+}
+
+
+def fault_line(step: str, record: FaultRecord) -> str:
+    """``fault abort on reviews-v3 -> ratings:9080 (server) live after 1.4 ms``; empty where nothing is to tell."""
+    name = f"{record.kind} on {record.edge} (at the {record.at})"
+    if step == "live" and record.live_at is not None and record.applied_at is not None:
+        return f"{name} is live, {words.seconds(max(record.live_at - record.applied_at, 0.0))} after it was accepted"
+    if step == "gone" and record.gone_at is not None and record.removed_at is not None:
+        return f"{name} is gone, {words.seconds(max(record.gone_at - record.removed_at, 0.0))} after it was taken out"
+    if step == "vanished":
+        return f"{name} vanished: {record.problem or 'it is not in the mesh any more'}"
+    return ""
+
+
+def evidence_line(record: FaultRecord) -> str:
+    """What the injecting proxies say: ``abort bit 312 of 1,587 requests (19.7 %) in ratings-v1-x, ...``."""
+    injected = sum(part.injected for part in record.injections)
+    known = [part.of for part in record.injections if part.of is not None]
+    of = sum(known) if len(known) == len(record.injections) and known else None
+    told = (
+        f"{words.count(injected)} requests" if of is None else f"{words.count(injected)} of {words.count(of)} requests"
+    )
+    share = f" ({words.percent(injected / of)}, asked {words.percent(record.share)})" if of else ""
+    return (
+        f"proof: {record.kind} carried by {told}{share}, by the logs of {words.plural(len(record.injections), 'proxy')}"
+    )
+
+
+def progress_line(event: events.Progress) -> str:
+    """``fault  4.0/8 s  199/s  good 99.8 %  p99 512 ms (limit 800 ms)  3 failed``."""
+    parts = [
+        f"{PHASE_WORDS.get(event.phase, event.phase)} {event.elapsed:.0f}/{event.planned:g} s",
+        f"{event.rate:.0f}/s",
+        "no answer yet" if event.success is None else f"good {words.percent(event.success)}",
+    ]
+    if event.p99 is not None:
+        limit = f" (limit {words.seconds(event.p99_limit)})" if event.p99_limit is not None else ""
+        parts.append(f"p99 {words.seconds(event.p99)}{limit}")
+    if event.failures:
+        parts.append(f"{words.count(event.failures)} failed")
+    if event.faults:
+        parts.append(f"{words.plural(len(event.faults), 'fault')} live")
+    return "  ".join(parts)
+
+
+def finding_line(finding: Finding) -> str:
+    return f"{MARKS[finding.verdict]:<12} {finding.name}: {finding.reason}"
+
+
+def line(event: events.Event) -> str:
+    """The line of an event; empty for those that have none."""
+    match event:
+        case events.RunStarted():
+            return f"{event.experiment}: {event.hypothesis} (run {event.run_id}, mesh {event.mesh}, seed {event.seed})"
+        case events.Warned():
+            return f"warning: {event.message}"
+        case events.PhaseStarted():
+            return f"{PHASE_WORDS.get(event.name, event.name)} for {event.planned:g} s"
+        case events.PhaseFinished() if event.record.cut:
+            return f"{PHASE_WORDS.get(event.record.name, event.record.name)} ended early: {event.record.cut}"
+        case events.FaultChanged():
+            return fault_line(event.step, event.record)
+        case events.Evidence():
+            return evidence_line(event.record)
+        case events.Stopped():
+            return f"stopped: {event.reason}"
+        case events.LeftBehind():
+            return f"LEFT BEHIND: {event.message}. {event.remedy}"
+        case events.Judged():
+            return finding_line(event.finding)
+        case events.RunFinished():
+            return f"{event.verdict}: {event.reason}"
+        case _:
+            return ""
