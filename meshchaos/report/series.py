@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from meshchaos.history.samples import Samples
 
-MAX_POINTS = 240
+MAX_POINTS = 150
 """Enough for a chart 900 px wide; a page stays small however many requests a run made."""
 _STEPS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
