@@ -19,7 +19,8 @@ class PhaseRecord:
     """A phase as it was: requests belong to it by their *intended start* in [start, end).
 
     ``cut`` says why it ended before its time, None when it ran its full length.
-    ``planned`` is the full length in seconds.
+    ``planned`` is the full length in seconds. ``at_least`` is set where an early verdict could end it
+    after that many seconds: looks on the way and the test at the end then share the error rate.
     """
 
     name: PhaseName
@@ -27,6 +28,7 @@ class PhaseRecord:
     end: float
     planned: float
     cut: Literal["early-verdict", "stop-if", "interrupted", "invalid", "error"] | None = None
+    at_least: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
