@@ -1,0 +1,95 @@
+"""``latency: {p99: 800ms}``: at most 1 % of the requests are slower, timed out or failed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from meshchaos.checks.kind import CheckContext
+from meshchaos.checks.measured import quantile_name
+from meshchaos.checks.naming import check_scope, full_name, mistake, phases_of
+from meshchaos.checks.needs import Need, needs_of
+from meshchaos.checks.rate import RateCheck
+from meshchaos.checks.success import statuses
+from meshchaos.checks.tally import Measure
+from meshchaos.experiment.model import Expectation, SpecKind, Where
+
+_QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySpec:
+    """``quantiles``: limits in s by the name of their quantile (p50, p99, p99.9, any pNN.N)."""
+
+    quantiles: Mapping[str, float] = field(default_factory=dict)
+    goodStatus: tuple[str, ...] = ()  # noqa: N815
+
+
+class Latency:
+    kind = SpecKind("latency", LatencySpec, summary="at most a share 1 - q is slower, timed out or failed")
+
+    def checks(self, expectation: Expectation, context: CheckContext) -> Sequence[RateCheck]:
+        spec: LatencySpec = expectation.spec
+        check_scope(expectation, context.experiment)
+        if not spec.quantiles:
+            raise mistake(expectation.where, "no quantile is given: write for instance {p99: 800ms}")
+        several = len(spec.quantiles) > 1
+        return tuple(
+            latency_check(
+                expectation,
+                context,
+                quantile=parse_quantile(text, expectation.where),
+                limit=limit,
+                part=text if several else "",
+                good=spec.goodStatus,
+            )
+            for text, limit in spec.quantiles.items()
+        )
+
+    def plan(self, expectation: Expectation, context: CheckContext) -> Sequence[Need]:
+        return needs_of(self.checks(expectation, context), context.experiment)
+
+
+LATENCY = Latency()
+
+
+def latency_check(
+    expectation: Expectation,
+    context: CheckContext,
+    *,
+    quantile: float,
+    limit: float,
+    part: str = "",
+    good: Sequence[str] = (),
+    prefix: str = "",
+) -> RateCheck:
+    """One quantile's check. Raises FileError for a limit beyond the load's own timeout, where nothing is known."""
+    where = expectation.where
+    name = quantile_name(quantile)
+    if limit <= 0:
+        raise mistake(where, f"{name}: the limit must be above 0")
+    for load in context.experiment.loads:
+        if expectation.load in (None, load.name) and limit > load.timeout:
+            raise mistake(
+                where,
+                f"{name}: the limit is above the timeout of load {load.name!r} ({load.timeout:g} s), where requests "
+                "are given up: raise `timeout` in the load",
+            )
+    return RateCheck(
+        kind=expectation.kind,
+        name=full_name(f"{prefix}latency {name}", expectation, context, part=part),
+        during=phases_of(expectation, context.experiment),
+        theta=round(1 - quantile, 12),
+        measure=Measure(statuses(good, where), limit, expectation.load, expectation.request),
+        where=where,
+        quantile=quantile,
+    )
+
+
+def parse_quantile(text: str, where: Where) -> float:
+    """``p99.9`` as 0.999. Raises FileError."""
+    match = _QUANTILE.fullmatch(text)
+    if match is None or float(match.group(1)) <= 0:
+        raise mistake(where, f"{text!r} is no quantile: write p50, p99, p99.9 (above p0, below p100)")
+    return round(float(match.group(1)) / 100, 12)

@@ -1,0 +1,182 @@
+"""The check behind ``success``, ``latency``, ``slo`` and ``recovery``: a share of bad requests against a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from meshchaos.checks import closed, sentences, words
+from meshchaos.checks.decide import Decision, Rule, decide
+from meshchaos.checks.kind import Finding, Verdict
+from meshchaos.checks.measured import measure_latency, measure_success
+from meshchaos.checks.statistics.planner import clean_minimum
+from meshchaos.checks.tally import Counter, Measure, Tally
+from meshchaos.experiment.model import PhaseName, Where
+from meshchaos.history.records import History, PhaseRecord
+
+EARLIEST = 10.0
+"""No early verdict before so many seconds of a phase are resolved."""
+
+ORDER = (Verdict.ERROR, Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.PASS)
+"""Worst first: what one expectation says over several phases."""
+
+
+def worst(findings: Sequence[Finding]) -> Finding:
+    """The first of the worst. At least one."""
+    return min(findings, key=lambda finding: ORDER.index(finding.verdict))
+
+
+@dataclass(frozen=True)
+class RateCheck:
+    """At most a share ``theta`` of the requests may be bad, in each of the phases ``during``.
+
+    ``quantile`` is set for a latency limit (theta = 1 - quantile, ``measure.limit`` in s) and None for
+    success. Both are the same test of one Bernoulli rate.
+    """
+
+    kind: str
+    name: str
+    during: tuple[PhaseName, ...]
+    theta: float
+    measure: Measure
+    where: Where
+    quantile: float | None = None
+    _counter: Counter = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_counter", Counter(self.measure))
+
+    @property
+    def threshold(self) -> float:
+        """As the user wrote it: the share asked, or the limit in s."""
+        return 1 - self.theta if self.measure.limit is None else self.measure.limit
+
+    def judge(self, history: History, *, alpha: float) -> Finding:
+        """Each phase by itself (FAIL at alpha / number of phases), the worst is the finding.
+
+        A phase that the data cut short (early verdict, ``stopIf``) is judged by the e-process: the
+        exact test is valid only for a length that was not chosen by what was seen.
+        """
+        found = [self._judge_phase(name, history, alpha / len(self.during)) for name in self.during]
+        if len(found) == 1:
+            return found[0]
+        chosen = worst(found)
+        others = tuple(
+            f"{words.phase(name)}: {finding.verdict}, {finding.reason}"
+            for name, finding in zip(self.during, found, strict=True)
+            if finding is not chosen
+        )
+        at = self.during[found.index(chosen)]
+        return replace(
+            chosen,
+            during=self.during,
+            reason=f"{words.phase(at)}: {chosen.reason}",
+            evidence=chosen.evidence + others,
+        )
+
+    def judge_window(self, history: History, start: float, end: float, *, alpha: float, sequential: bool) -> Finding:
+        """The requests whose intended start lies in [start, end)."""
+        counts = Counter(self.measure).count(list(history.samples.values()), start, end)
+        rule = Rule(self.theta, 1 - history.confidence, alpha, sequential)
+        return self._finding(history, counts, rule)
+
+    def look(self, history: History, *, alpha: float) -> Finding:
+        """The phase that is going on (the last record) by the e-process; INCONCLUSIVE within its first
+        10 s, and while failures come in clusters. Only a decided look has bounds.
+        """
+        phase = history.phases[-1]
+        counts = self._counter.count(list(history.samples.values()), phase.start, phase.end)
+        rule = _rule(history, phase, self.theta, alpha / len(self.during), sequential=True)
+        if counts.n == 0 or counts.seconds < EARLIEST:
+            return self._open(phase, counts, "too early to say")
+        decision = decide_early(counts, rule)
+        if decision is None or decision.clusters is not None:
+            return self._open(phase, counts, "not decided yet" if decision is None else "failures come in clusters")
+        return replace(self._finding(history, counts, rule), during=(phase.name,))
+
+    def clean(self, confidence: float) -> int:
+        """The fewest requests a phase that PASS when none is bad."""
+        return clean_minimum(self.theta, 1 - confidence)
+
+    def _judge_phase(self, name: PhaseName, history: History, alpha: float) -> Finding:
+        phase = history.phase(name)
+        if phase is None:
+            return self._bare((name,), Verdict.INVALID, f"the phase {name} did not take place")
+        sequential = phase.cut in ("early-verdict", "stop-if")
+        rule = _rule(history, phase, self.theta, alpha, sequential=sequential)
+        counts = Counter(self.measure).count(list(history.samples.values()), phase.start, phase.end)
+        return replace(self._finding(history, counts, rule), during=(name,))
+
+    def _finding(self, history: History, counts: Tally, rule: Rule) -> Finding:
+        if counts.n == 0:
+            return self._bare(self.during, Verdict.INVALID, "no request was started, so nothing was tested")
+        decision = decide(counts, rule)
+        samples = list(history.samples.values())
+        if self.quantile is None:
+            measured = measure_success(counts, rule, decision.verdict)
+            lines: tuple[str, ...] = ()
+        else:
+            measured = measure_latency(
+                self.measure, self.quantile, samples, counts=counts, rule=rule, verdict=decision.verdict
+            )
+            lines = (sentences.slow_line(counts, self.theta, self.threshold),)
+        text = sentences.reason(decision, measured, rule, counts)
+        lines += sentences.evidence(counts, decision, rule)
+        verdict = decision.verdict
+        if any(some.closed for some in self.measure.select(samples)):
+            lines += (closed.LABEL,)
+            stalled = closed.stalled(self.measure, history, counts) if self.quantile is not None else None
+            if stalled and verdict is Verdict.PASS:
+                verdict, text = Verdict.INCONCLUSIVE, f"{stalled}: {text}"
+        return Finding(
+            kind=self.kind,
+            name=self.name,
+            during=self.during,
+            verdict=verdict,
+            reason=text,
+            threshold=self.threshold,
+            estimate=measured.estimate,
+            interval=measured.interval,
+            n=counts.n,
+            unit="share" if self.quantile is None else "s",
+            evidence=lines,
+            needs=decision.needs,
+            censored_at=measured.censored_at,
+            line=self.where.line,
+        )
+
+    def _open(self, phase: PhaseRecord, counts: Tally, text: str) -> Finding:
+        share = words.percent(1 - counts.bad / counts.n) if counts.n else "none"
+        return replace(
+            self._bare(
+                (phase.name,), Verdict.INCONCLUSIVE, f"{text}: {share} of {words.count(counts.n)} requests held"
+            ),
+            n=counts.n,
+        )
+
+    def _bare(self, during: tuple[PhaseName, ...], verdict: Verdict, text: str) -> Finding:
+        return Finding(
+            kind=self.kind,
+            name=self.name,
+            during=during,
+            verdict=verdict,
+            reason=text,
+            threshold=self.threshold,
+            unit="share" if self.quantile is None else "s",
+            line=self.where.line,
+        )
+
+
+def _rule(history: History, phase: PhaseRecord, theta: float, alpha: float, *, sequential: bool) -> Rule:
+    """Where an early verdict may end a phase, the looks and the test at its end get half the error rate
+    each (a union bound), so that both together keep to it.
+    """
+    share = 0.5 if phase.at_least is not None else 1.0
+    return Rule(theta, (1 - history.confidence) * share, alpha * share, sequential)
+
+
+def decide_early(counts: Tally, rule: Rule) -> Decision | None:
+    """As ``decide`` without the planning; None while undecided."""
+    if not rule.passes(counts.bad, counts.n) and not rule.fails(counts.sent_bad, counts.sent):
+        return None
+    return decide(counts, rule)

@@ -1,0 +1,72 @@
+"""``success: 99.5%``: the share of good responses is at least this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from meshchaos.checks.kind import CheckContext
+from meshchaos.checks.naming import check_scope, full_name, mistake, phases_of
+from meshchaos.checks.needs import Need, needs_of
+from meshchaos.checks.rate import RateCheck
+from meshchaos.checks.tally import GOOD, Measure, Statuses
+from meshchaos.experiment.model import Expectation, SpecKind, Where
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessSpec:
+    """``atLeast``: share of good responses. ``goodStatus``: statuses that are good instead of 200-399,
+    each one or a range (``404``, ``"200-399"``).
+    """
+
+    atLeast: float  # noqa: N815
+    goodStatus: tuple[str, ...] = ()  # noqa: N815
+
+
+class Success:
+    kind = SpecKind("success", SuccessSpec, scalar="atLeast", summary="the share of good responses is at least this")
+
+    def checks(self, expectation: Expectation, context: CheckContext) -> Sequence[RateCheck]:
+        spec: SuccessSpec = expectation.spec
+        check_scope(expectation, context.experiment)
+        good = statuses(spec.goodStatus, expectation.where)
+        return (
+            RateCheck(
+                kind="success",
+                name=full_name("success", expectation, context),
+                during=phases_of(expectation, context.experiment),
+                theta=bad_share(spec.atLeast, expectation.where),
+                measure=Measure(good, None, expectation.load, expectation.request),
+                where=expectation.where,
+            ),
+        )
+
+    def plan(self, expectation: Expectation, context: CheckContext) -> Sequence[Need]:
+        return needs_of(self.checks(expectation, context), context.experiment)
+
+
+SUCCESS = Success()
+
+
+def bad_share(at_least: float, where: Where) -> float:
+    """The bad share allowed (theta) for a share asked. Raises FileError for 0 % and 100 %, which no test can judge."""
+    if at_least >= 1:
+        raise mistake(where, "no number of requests can show 100 %: ask for what you need, such as 99.9%")
+    if at_least <= 0:
+        raise mistake(where, "a share of 0 % always holds: ask for what you need, such as 99.5%")
+    return round(1 - at_least, 12)
+
+
+def statuses(ranges: Sequence[str], where: Where) -> Statuses:
+    """``404``, ``200-399`` as inclusive ranges; the default for none. Raises FileError."""
+    found = []
+    for text in ranges:
+        low, _, high = str(text).strip().partition("-")
+        try:
+            first, last = int(low), int(high or low)
+        except ValueError:
+            raise mistake(where, f"goodStatus: {text!r} is no HTTP status (write 404, or a range: 200-399)") from None
+        if not 100 <= first <= last <= 599:
+            raise mistake(where, f"goodStatus: {text!r} is no range of HTTP statuses (100 to 599, the lower first)")
+        found.append((first, last))
+    return tuple(found) or GOOD
