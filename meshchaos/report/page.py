@@ -154,7 +154,7 @@ def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _list(load: Any) -> list[Mapping[str, Any]]:
     if isinstance(load, Mapping):
-        return [load]
+        return [load] if load else []
     return list(load or ())
 
 

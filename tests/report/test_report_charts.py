@@ -1,0 +1,109 @@
+"""Series, charts and page from samples made up here; what a browser shows is looked at in the e2e tier."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from meshchaos.history.samples import ROW, Outcome, Samples
+from meshchaos.report import charts, page
+from meshchaos.report.series import bin_width, points
+
+T0 = 1_700_000_000.0
+
+
+def samples(starts: list[float], latency: float = 0.01, *, status: int = 200) -> Samples:
+    rows = np.zeros(len(starts), dtype=ROW)
+    rows["start"] = T0 + np.array(starts)
+    rows["latency"] = latency
+    rows["status"] = status
+    rows["grpc"] = -1
+    return Samples("web", rows, ("page",), timeout=10.0)
+
+
+def test_every_request_of_the_span_is_in_exactly_one_bin() -> None:
+    made = samples([i / 50 for i in range(500)])
+    binned = points([made], T0, T0 + 10)
+    assert sum(point.good for point in binned) == 500
+    assert sum(point.bad for point in binned) == 0
+    assert binned[0].at == 0
+    assert binned[-1].at + binned[-1].width == pytest.approx(10)
+
+
+def test_requests_outside_the_span_are_left_out() -> None:
+    binned = points([samples([-0.5, 0.5, 10.0])], T0, T0 + 10)
+    assert sum(point.good for point in binned) == 1
+
+
+def test_a_dropped_arrival_is_bad_but_has_no_latency() -> None:
+    made = samples([0.01, 0.02])
+    made.rows["outcome"][1] = Outcome.DROPPED
+    made.rows["latency"][1] = 99
+    (first, *_) = points([made], T0, T0 + 1)
+    assert (first.good, first.bad) == (1, 1)
+    assert first.slowest == pytest.approx(0.01, rel=1e-3)
+
+
+def test_bins_stay_few_however_long_the_run() -> None:
+    for span in (0.5, 7, 60, 3600, 86_400, 1e7):
+        assert span / bin_width(span) <= 150.001
+
+
+def test_charts_are_well_formed_and_break_the_line_where_nothing_was_asked() -> None:
+    made = samples([0.05, 0.15, 8.05, 8.15])
+    frame = charts.Frame(10, (charts.Band("phase", "fault <b>", 0, 10), charts.Band("fault", "delay is live", 1, 9)))
+    drawn = charts.latency_chart(points([made], T0, T0 + 10), frame, [("p99 & co", 0.8)])
+    tree = ET.fromstring(drawn)
+    line = next(node for node in tree.iter("path") if node.get("class") == "line p99")
+    assert line.get("d", "").count("M") == 2
+    assert "p99 &amp; co" in drawn
+    ET.fromstring(charts.answers_chart(points([made], T0, T0 + 10), frame))
+
+
+def result(**changes: object) -> dict[str, object]:
+    base: dict[str, object] = {
+        "verdict": "INVALID",
+        "reason": "Nothing was injected <script>alert(1)</script>",
+        "experiment": "slow",
+        "mesh": "bookinfo",
+        "runId": "0badcafe",
+        "seed": 7,
+        "phases": [],
+        "faults": [],
+        "expectations": [],
+        "load": {},
+        "leftovers": [],
+        "healed": True,
+    }
+    return base | changes
+
+
+def test_the_page_escapes_what_it_shows_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "experiment.yaml").write_text("spec: {target: http://x/<img src=y>}")
+    text = page.render(tmp_path, result(), {})
+    assert "<script" not in text
+    assert "<img" not in text
+    assert 'src="http' not in text
+    assert 'href="http' not in text
+
+
+def test_the_page_of_a_run_that_never_began_says_so(tmp_path: Path) -> None:
+    text = page.render(tmp_path, result(), {})
+    assert "Nothing was judged." in text
+    assert "There was none." in text
+
+
+def test_leftovers_stand_at_the_top(tmp_path: Path) -> None:
+    text = page.render(tmp_path, result(leftovers=["EnvoyFilter chaos-1.bookinfo"], healed=False), {})
+    assert text.index("EnvoyFilter chaos-1.bookinfo") < text.index("What was expected")
+
+
+def test_a_million_requests_make_a_small_page(tmp_path: Path) -> None:
+    rng = np.random.default_rng(11)
+    made = samples(list(np.sort(rng.random(1_000_000) * 600)))
+    phases = [{"name": "fault", "start": T0, "end": T0 + 600, "requests": 1_000_000, "failures": 0}]
+    text = page.render(tmp_path, result(phases=phases), {"web": made})
+    assert len(text.encode()) < 500_000
