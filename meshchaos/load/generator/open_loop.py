@@ -1,0 +1,192 @@
+"""The open-loop scheduler: requests start when they are due, whatever became of those before them.
+
+Arrival i of a uniform load is due at t0 + i / rate; gaps of a Poisson load are exponential, drawn from the seed.
+Latency counts from that *intended* start, so a stall of the target shows in every request that it held up (measured:
+a closed loop hides a stall of a tenth of the run altogether). The timeout counts from the actual start, as any
+client's would: a generator that is late by itself never makes a request time out.
+"""
+
+from __future__ import annotations
+
+import resource
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from random import Random
+from typing import Any, Final
+
+import gevent
+from gevent import Timeout
+
+from meshchaos.history.samples import Outcome, request_id
+from meshchaos.load.driver import LoadPlan
+from meshchaos.load.generator.client import BadAnswer, ConnectFailed, Pool, request_template
+from meshchaos.load.generator.rows import BEAT_EVERY, Clock, RowWriter
+
+LEAD: Final = 0.05
+"""Seconds from now to the first arrival."""
+BATCH: Final = 32
+"""Arrivals started at most before those already started get their turn."""
+MAX_CONNECTIONS: Final = 25_000
+"""From one address to another: the range of ephemeral ports is about 28,000 on Linux."""
+
+Report = Callable[..., None]
+
+
+def arrivals(plan: LoadPlan) -> Iterator[float]:
+    """When requests are due, seconds from the first moment. Endless."""
+    assert plan.rate is not None
+    if plan.arrivals == "uniform":
+        count = 0
+        while True:
+            yield count / plan.rate
+            count += 1
+    random = Random(f"{plan.seed}/{plan.index}/arrivals")
+    at = 0.0
+    while True:
+        at += random.expovariate(plan.rate)
+        yield at
+
+
+def picks(plan: LoadPlan) -> Iterator[int]:
+    """Which request each arrival is, by weight, drawn from the seed. Endless."""
+    weights = list(accumulate(request.weight for request in plan.requests))
+    random = Random(f"{plan.seed}/{plan.index}/requests").random
+    last = len(weights) - 1
+    while True:
+        yield min(bisect_right(weights, random() * weights[-1]), last) if last else 0
+
+
+class OpenLoop:
+    """One load. ``report`` is Locust's ``events.request.fire``."""
+
+    def __init__(self, plan: LoadPlan, writer: RowWriter, clock: Clock, report: Report) -> None:
+        host, _, port = plan.entry.address.rpartition(":")
+        self._plan = plan
+        self._writer = writer
+        self._clock = clock
+        self._report = report
+        self._pool = Pool((host.strip("[]"), int(port)))
+        self._templates = [
+            request_template(
+                request.method,
+                request.path,
+                scheme=plan.entry.scheme,
+                host=plan.entry.host,
+                proxied=plan.entry.proxied,
+                headers=request.headers,
+                body=request.body,
+            )
+            for request in plan.requests
+        ]
+        self._cap = min(plan.max_in_flight, MAX_CONNECTIONS, _descriptors() - 256)
+        self._open: dict[int, float] = {}
+        self._due = 0
+        self._next = float("inf")
+        self._stopping = False
+
+    def stop(self) -> None:
+        """No more arrivals. Callable from any thread."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Until ``stop`` or the plan's duration; returns when every request is resolved, last beat written."""
+        beats = gevent.spawn(self._beat)
+        self._schedule()
+        while self._open:
+            gevent.sleep(BEAT_EVERY / 5)
+        beats.kill()
+        now = self._clock()
+        self._writer.beat(now, oldest=0.0, scheduler_lag=0.0, due=self._due, in_flight=0, last=True)
+
+    def _schedule(self) -> None:
+        clock, spawn, open_ = self._clock, gevent.spawn_raw, self._open
+        begin = clock() + LEAD
+        end = begin + self._plan.duration
+        pick = picks(self._plan)
+        started = 0
+        for offset in arrivals(self._plan):
+            due = self._next = begin + offset
+            if due >= end:
+                break
+            while not self._stopping and (wait := due - clock()) > 0:
+                started = 0
+                gevent.sleep(min(wait, 0.1))
+            if self._stopping:
+                break
+            seq, which = self._due, next(pick)
+            self._due += 1
+            if len(open_) >= self._cap:
+                lag = clock() - due
+                self._writer.sample(due, lag, lag, seq, 0, which, Outcome.DROPPED, -1, 0)
+            else:
+                open_[seq] = due
+                spawn(self._request, seq, which, due)
+            started += 1
+            if started % BATCH == 0:
+                gevent.sleep(0)
+        self._next = float("inf")
+
+    def _request(self, seq: int, which: int, due: float) -> None:
+        plan = self._plan
+        request = plan.requests[which]
+        before, after = self._templates[which]
+        data = before + request_id(plan.run_id, plan.index, seq).encode() + after
+        status, size, grpc = 0, 0, -1
+        failure: BaseException | None = None
+        begun = self._clock()
+        timer = Timeout.start_new(plan.timeout)
+        try:
+            status, size, grpc, _ = self._pool.exchange(data, head=request.method == "HEAD")
+            outcome = Outcome.ANSWERED
+        except Timeout as error:
+            outcome, failure = Outcome.TIMEOUT, error
+        except ConnectFailed as error:
+            outcome, failure = Outcome.CONNECT, error
+        except BadAnswer as error:
+            outcome, failure = Outcome.OTHER, error
+        except OSError as error:
+            outcome, failure = Outcome.RESET, error
+        finally:
+            timer.close()
+        latency = self._clock() - due
+        self._writer.sample(due, begun - due, latency, seq, status, which, outcome, grpc, size)
+        del self._open[seq]
+        self._report(
+            request_type=request.method,
+            name=request.name,
+            response_time=latency * 1000,
+            response_length=size,
+            response=None,
+            context={},
+            exception=failure,
+            start_time=due,
+            url=request.path,
+        )
+
+    def _beat(self) -> None:
+        while True:
+            now = self._clock()
+            late = max(now - self._next, 0.0)
+            oldest = max(now - next(iter(self._open.values())), late) if self._open else late
+            self._writer.beat(now, oldest=oldest, scheduler_lag=late, due=self._due, in_flight=len(self._open))
+            gevent.sleep(BEAT_EVERY)
+
+
+def _descriptors() -> int:
+    """How many files this process may have open, after asking for as many as it can get."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or hard > soft:
+        wanted = MAX_CONNECTIONS + 1024
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, max(wanted, soft))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
+
+
+def tune() -> Any:
+    """Garbage collection out of the way: requests leave none behind that reference counts do not clear."""
+    import gc
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
