@@ -24,6 +24,11 @@ PHASE_WORDS = {
 }
 
 
+def phase_word(name: str) -> str:
+    """A phase's name as people read it."""
+    return PHASE_WORDS.get(name, name)
+
+
 def fault_line(step: str, record: FaultRecord) -> str:
     """``fault abort on reviews-v3 -> ratings:9080 (server) live after 1.4 ms``; empty where nothing is to tell."""
     name = f"{record.kind} on {record.edge} (at the {record.at})"
@@ -53,7 +58,7 @@ def evidence_line(record: FaultRecord) -> str:
 def progress_line(event: events.Progress) -> str:
     """``fault  4.0/8 s  199/s  good 99.8 %  p99 512 ms (limit 800 ms)  3 failed``."""
     parts = [
-        f"{PHASE_WORDS.get(event.phase, event.phase)} {event.elapsed:.0f}/{event.planned:g} s",
+        f"{phase_word(event.phase)} {event.elapsed:.0f}/{event.planned:g} s",
         f"{event.rate:.0f}/s",
         "no answer yet" if event.success is None else f"good {words.percent(event.success)}",
     ]
@@ -79,9 +84,9 @@ def line(event: events.Event) -> str:
         case events.Warned():
             return f"warning: {event.message}"
         case events.PhaseStarted():
-            return f"{PHASE_WORDS.get(event.name, event.name)} for {event.planned:g} s"
+            return f"{phase_word(event.name)} for {event.planned:g} s"
         case events.PhaseFinished() if event.record.cut:
-            return f"{PHASE_WORDS.get(event.record.name, event.record.name)} ended early: {event.record.cut}"
+            return f"{phase_word(event.record.name)} ended early: {event.record.cut}"
         case events.FaultChanged():
             return fault_line(event.step, event.record)
         case events.Evidence():

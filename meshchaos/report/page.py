@@ -7,18 +7,19 @@ import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from meshchaos.checks import words
+from meshchaos.errors import EvidenceError
 from meshchaos.history.samples import Samples
 from meshchaos.report import charts, lines, view
 from meshchaos.report.series import Point, points
+from meshchaos.run.result import Result, iso
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 FILE = "report.html"
-TABLE_ROWS = 240
 
 
 @cache
@@ -35,69 +36,64 @@ def _template() -> Template:
     return environment.get_template("report.html.j2")
 
 
-def write(
-    folder: Path, result: Mapping[str, Any], samples: Mapping[str, Samples], *, target: Path | None = None
-) -> Path:
-    """Writes ``report.html`` into a run's folder, or to ``target``, and returns where it is.
+def write(result: Result, samples: Mapping[str, Samples], *, target: Path | None = None) -> Path:
+    """Writes ``report.html`` into the run's folder, or to ``target``, and returns where it is.
 
-    ``result`` is the content of result.json, ``samples`` every load's by name. Raises OSError.
+    ``samples``: every load's, by name. Raises EvidenceError in one line (disk full, no permission).
     """
-    path = target or folder / FILE
-    path.write_text(render(folder, result, samples), encoding="utf-8")
+    path = target or result.folder / FILE
+    try:
+        path.write_text(render(result, samples), encoding="utf-8")
+    except OSError as error:
+        raise EvidenceError(f"cannot write {path}: {error.strerror}") from error
     return path
 
 
-def render(folder: Path, result: Mapping[str, Any], samples: Mapping[str, Samples]) -> str:
+def render(result: Result, samples: Mapping[str, Samples]) -> str:
     """The page as text."""
     from markupsafe import Markup
 
-    phases = list(result.get("phases") or ())
-    faults = list(result.get("faults") or ())
-    expectations = list(result.get("expectations") or ())
-    limits = view.limits(expectations)
-    frame, series = _time(phases, faults, list(samples.values()))
-    document = _text(folder / "experiment.yaml")
+    limits = view.limits(result.findings)
+    frame, series = _time(result, list(samples.values()))
+    folder = result.folder
     context = {
-        "verdict": result["verdict"],
-        "reason": result.get("reason", ""),
-        "name": result.get("experiment", ""),
-        "hypothesis": result.get("hypothesis", ""),
-        "confidence": words.percent(float(result.get("confidence") or 0.95)),
-        "leftovers": list(result.get("leftovers") or ()),
-        "expectations": view.expectation_rows(expectations),
+        "verdict": result.verdict.value,
+        "reason": result.reason,
+        "name": result.experiment,
+        "hypothesis": result.hypothesis,
+        "confidence": words.percent(result.confidence),
+        "leftovers": list(result.leftovers),
+        "warnings": list(result.warnings),
+        "expectations": view.expectation_rows(result.findings),
+        "steady": view.expectation_rows(result.steady),
         "charts": bool(series),
         "latency_svg": Markup(charts.latency_chart(series, frame, limits)) if series else "",
         "answers_svg": Markup(charts.answers_chart(series, frame)) if series else "",
         "limits": limits,
         "rows": _rows(series, frame),
-        "faults": view.fault_sections(faults),
+        "faults": view.fault_sections(result.faults, result.proofs),
         "healed": _healed(result),
-        "loads": view.load_rows(_list(result.get("load"))),
-        "phases": view.phase_rows(phases),
+        "loads": view.load_rows(result.load),
+        "phases": view.phase_rows(result.phases),
         "command": _command(result),
         "facts": _facts(result),
-        "document": document,
+        "document": _text(folder / "experiment.yaml"),
         "files": [path.name for path in sorted(folder.iterdir()) if path.is_file() and path.name != FILE],
     }
     return _template().render(context)
 
 
-def _time(
-    phases: Sequence[Mapping[str, Any]], faults: Sequence[Mapping[str, Any]], samples: Sequence[Samples]
-) -> tuple[charts.Frame, list[Point]]:
+def _time(result: Result, samples: Sequence[Samples]) -> tuple[charts.Frame, list[Point]]:
     """The span of all phases as one chart; its bands in seconds since the first phase began."""
+    phases = [count.record for count in result.phases]
     if not phases:
         return charts.Frame(1.0, ()), []
-    start, end = float(phases[0]["start"]), float(phases[-1]["end"])
-    named = [
-        (lines.PHASE_WORDS.get(phase["name"], phase["name"]), phase["start"] - start, phase["end"] - start)
-        for phase in phases
-    ]
-    bands = [charts.Band("phase", *item) for item in named]
-    for fault in faults:
-        if fault.get("liveAt") is not None:
-            until = fault.get("goneAt") or fault.get("removedAt") or end
-            bands.append(charts.Band("fault", f"{fault['kind']} is live", fault["liveAt"] - start, until - start))
+    start, end = phases[0].start, phases[-1].end
+    bands = [charts.Band("phase", lines.phase_word(p.name), p.start - start, p.end - start) for p in phases]
+    for fault in result.faults:
+        if fault.live_at is not None:
+            until = fault.gone_at or fault.removed_at or end
+            bands.append(charts.Band("fault", f"{fault.kind} is live", fault.live_at - start, until - start))
     frame = charts.Frame(max(end - start, 0.001), tuple(bands))
     return frame, points(samples, start, end) if samples else []
 
@@ -120,42 +116,36 @@ def _rows(series: Sequence[Point], frame: charts.Frame) -> list[dict[str, str]]:
             "p99": seconds(point.p99),
             "slowest": seconds(point.slowest),
         }
-        for point in series[:TABLE_ROWS]
+        for point in series
     ]
 
 
-def _healed(result: Mapping[str, Any]) -> str:
-    if result.get("leftovers"):
+def _healed(result: Result) -> str:
+    if result.leftovers:
         return "Not everything that was changed could be put back: see above."
-    if result.get("healed"):
+    if result.healed:
         return "Everything that was changed was put back, and that was seen in the proxies."
     return "Whether everything was put back was not verified."
 
 
-def _command(result: Mapping[str, Any]) -> str:
-    source = str(result.get("source") or "experiment.yaml")
-    parts = ["meshchaos", "run", source, "--mesh", str(result.get("mesh", "")), "--seed", str(result.get("seed", ""))]
-    for origin, path, chosen in result.get("overrides") or ():
+def _command(result: Result) -> str:
+    source = result.source or "experiment.yaml"
+    parts = ["meshchaos", "run", source, "--mesh", result.mesh, "--seed", str(result.seed)]
+    for origin, path, chosen in result.overrides:
         if origin == "--set":
             parts += ["--set", f"{path}={json.dumps(chosen)}"]
     return shlex.join(parts)
 
 
-def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(result: Result) -> list[tuple[str, str]]:
     found = [
-        ("run", str(result.get("runId", ""))),
-        ("mesh", str(result.get("mesh", ""))),
-        ("seed", str(result.get("seed", ""))),
-        ("started", str(result.get("started", ""))),
-        ("finished", str(result.get("finished", ""))),
+        ("run", result.run_id),
+        ("mesh", result.mesh),
+        ("seed", str(result.seed)),
+        ("started", iso(result.started) or ""),
+        ("finished", iso(result.finished) or ""),
     ]
-    return found + [(str(key), str(item)) for key, item in (result.get("versions") or {}).items()]
-
-
-def _list(load: Any) -> list[Mapping[str, Any]]:
-    if isinstance(load, Mapping):
-        return [load] if load else []
-    return list(load or ())
+    return found + [(name, version) for name, version in result.versions.items()]
 
 
 def _text(path: Path) -> str:

@@ -135,7 +135,7 @@ class LiveTerminal:
         from rich.text import Text
 
         record = event.record
-        name = lines.PHASE_WORDS.get(record.name, record.name)
+        name = lines.phase_word(record.name)
         cut = f", cut: {record.cut}" if record.cut else ""
         self._console.print(Text(f"  ✓ {name} {record.end - record.start:.1f} s{cut}", style="dim"))
 

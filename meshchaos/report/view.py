@@ -1,124 +1,122 @@
-"""``result.json`` -> the words of a report: every number as text, nothing computed anew."""
+"""A ``Result`` -> the words of a report: every number as text, nothing computed anew."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from meshchaos.checks import words
+from meshchaos.checks.kind import Finding
+from meshchaos.history.records import FaultRecord, GeneratorHealth, Injection
 from meshchaos.report import lines
+from meshchaos.run.result import PhaseCount
 
 
-def expectation_rows(expectations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def expectation_rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """One row a finding, in the order of the file."""
     return [
         {
-            "verdict": item["verdict"],
-            "name": item["name"],
-            "reason": item["reason"],
-            "during": ", ".join(item.get("during") or ()),
-            "threshold": value(item.get("threshold"), item.get("unit")),
-            "estimate": _estimate(item),
-            "interval": _interval(item.get("interval"), item.get("unit")),
-            "n": words.count(item.get("n") or 0),
-            "evidence": list(item.get("evidence") or ()),
+            "verdict": finding.verdict.value,
+            "name": finding.name,
+            "reason": finding.reason,
+            "during": ", ".join(lines.phase_word(name) for name in finding.during),
+            "threshold": value(finding.threshold, finding.unit),
+            "estimate": _estimate(finding),
+            "interval": _interval(finding.interval, finding.unit),
+            "n": words.count(finding.n),
+            "evidence": list(finding.evidence),
         }
-        for item in expectations
+        for finding in findings
     ]
 
 
-def fault_sections(faults: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One section a fault: where, why there, what carried it, when it was live and gone."""
-    return [
-        {
-            "kind": fault["kind"],
-            "at": fault["at"],
-            "edge": fault.get("edge", ""),
-            "why": fault.get("reason", ""),
-            "proof": _proof(fault),
-            "problem": fault.get("problem"),
-            "bypassed": ", ".join(fault.get("bypassed") or ()),
-            "objects": ", ".join(fault.get("objects") or ()) or "none",
-            "live": _step(fault.get("appliedAt"), fault.get("liveAt"), "never live"),
-            "gone": _step(fault.get("removedAt"), fault.get("goneAt"), "never seen gone"),
-            "injections": [_injection(item) for item in fault.get("proof") or ()],
-        }
-        for fault in faults
-    ]
+def fault_sections(faults: Sequence[FaultRecord], proofs: Sequence[Finding]) -> list[dict[str, Any]]:
+    """One section a fault: where, why there, what carried it, when it was live and gone.
+
+    ``proofs`` are the findings about the faults, in the same order.
+    """
+    sections = []
+    for index, fault in enumerate(faults):
+        proof = proofs[index] if index < len(proofs) else None
+        sections.append(
+            {
+                "kind": fault.kind,
+                "at": fault.at,
+                "edge": fault.edge,
+                "why": fault.reason,
+                "proof": proof.reason if proof else "It was never applied.",
+                "verdict": proof.verdict.value if proof else "INVALID",
+                "problem": fault.problem,
+                "bypassed": ", ".join(fault.bypassed),
+                "objects": ", ".join(fault.objects) or "none",
+                "live": _step(fault.applied_at, fault.live_at, "never seen live"),
+                "gone": _step(fault.removed_at, fault.gone_at, "never seen gone"),
+                "injections": [_injection(item) for item in fault.injections],
+            }
+        )
+    return sections
 
 
-def load_rows(loads: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+def load_rows(loads: Sequence[GeneratorHealth]) -> list[dict[str, str]]:
     """One row a load: what was asked of the generator and how well it kept it."""
     return [
         {
-            "name": str(load.get("name", "load")),
-            "rate": f"{load['rate']:g}/s" if load.get("rate") else "closed model",
-            "achieved": f"{load.get('achieved') or 0:.1f}/s",
-            "lag": words.seconds(load["lagP99"]) if load.get("lagP99") is not None else "",
-            "dropped": words.count(load.get("dropped") or 0),
-            "health": "healthy" if load.get("healthy") else f"unhealthy: {load.get('reason') or 'no reason given'}",
+            "name": load.load,
+            "rate": f"{load.target:g}/s" if load.target else "closed model",
+            "achieved": f"{load.achieved:.1f}/s",
+            "lag": words.seconds(load.lag_p99),
+            "dropped": words.count(load.dropped),
+            "health": "healthy" if load.healthy else f"unhealthy: {load.reason}",
         }
         for load in loads
     ]
 
 
-def phase_rows(phases: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    return [
-        {
-            "name": lines.PHASE_WORDS.get(phase["name"], phase["name"])
-            + (f" (cut: {phase['cut']})" if phase.get("cut") else ""),
-            "length": f"{phase['end'] - phase['start']:.1f} s",
-            "requests": words.count(phase.get("requests") or 0),
-            "failures": words.count(phase.get("failures") or 0),
-        }
-        for phase in phases
-    ]
+def phase_rows(phases: Sequence[PhaseCount]) -> list[dict[str, str]]:
+    rows = []
+    for phase in phases:
+        record = phase.record
+        cut = f" (cut: {record.cut})" if record.cut else ""
+        rows.append(
+            {
+                "name": lines.phase_word(record.name) + cut,
+                "length": f"{record.end - record.start:.1f} s",
+                "requests": words.count(phase.requests),
+                "failures": words.count(phase.failures),
+            }
+        )
+    return rows
 
 
-def limits(expectations: Sequence[Mapping[str, Any]]) -> list[tuple[str, float]]:
-    """The latency limits to draw: (name, seconds), each value once."""
+def limits(findings: Sequence[Finding]) -> list[tuple[str, float]]:
+    """The latency limits to draw: (label, seconds), each value once."""
     found: dict[float, str] = {}
-    for item in expectations:
-        if item.get("unit") == "s" and item.get("threshold") is not None:
-            found.setdefault(float(item["threshold"]), f"{item['name']} {words.seconds(float(item['threshold']))}")
-    return [(name, limit) for limit, name in found.items()]
+    for finding in findings:
+        if finding.unit == "s" and finding.threshold is not None:
+            found.setdefault(finding.threshold, f"{finding.name} {words.seconds(finding.threshold)}")
+    return [(label, limit) for limit, label in found.items()]
 
 
-def value(number: float | None, unit: str | None) -> str:
+def value(number: float | None, unit: str) -> str:
     """A number in its unit (``share`` or ``s``), empty for None."""
     if number is None:
         return ""
     if unit == "s":
         return words.seconds(number)
-    return words.percent(number) if unit in (None, "share") else f"{number:g} {unit}"
+    return words.percent(number) if unit == "share" else f"{number:g} {unit}"
 
 
-def _estimate(item: Mapping[str, Any]) -> str:
-    if item.get("estimate") is None and item.get("censoredAt") is not None:
-        return f"more than {words.seconds(item['censoredAt'])}"
-    return value(item.get("estimate"), item.get("unit"))
+def _estimate(finding: Finding) -> str:
+    if finding.estimate is None and finding.censored_at is not None:
+        return f"more than {words.seconds(finding.censored_at)}"
+    return value(finding.estimate, finding.unit)
 
 
-def _interval(bounds: Sequence[float | None] | None, unit: str | None) -> str:
-    if not bounds or all(bound is None for bound in bounds):
+def _interval(bounds: tuple[float | None, float | None] | None, unit: str) -> str:
+    if bounds is None or bounds == (None, None):
         return ""
     low, high = bounds
     return f"{value(low, unit) or 'none'} – {value(high, unit) or 'none'}"
-
-
-def _proof(fault: Mapping[str, Any]) -> str:
-    injected = fault.get("injected") or {}
-    count, of, share = injected.get("count"), injected.get("of"), injected.get("share")
-    if not count:
-        return "No proxy carried it: nothing was injected."
-    if not of or share is None:
-        return f"{words.count(count)} requests carried it, by the injecting proxies' own logs."
-    interval = injected.get("interval")
-    bounds = f" (99.9 % bounds {_interval(interval, 'share')})" if interval else ""
-    return (
-        f"{words.count(count)} of {words.count(of)} requests carried it, {words.percent(share)}{bounds}, "
-        "by the injecting proxies' own logs."
-    )
 
 
 def _step(first: float | None, second: float | None, never: str) -> str:
@@ -129,12 +127,12 @@ def _step(first: float | None, second: float | None, never: str) -> str:
     return f"{words.seconds(max(second - first, 0.0))} from one to the other"
 
 
-def _injection(item: Mapping[str, Any]) -> dict[str, Any]:
-    before, after = item.get("counterBefore"), item.get("counterAfter")
+def _injection(item: Injection) -> dict[str, Any]:
+    before, after = item.counter_before, item.counter_after
     return {
-        "proxy": item.get("proxy", ""),
-        "injected": words.count(item.get("injected") or 0),
-        "of": "unknown" if item.get("of") is None else words.count(item["of"]),
+        "proxy": item.proxy,
+        "injected": words.count(item.injected),
+        "of": "unknown" if item.of is None else words.count(item.of),
         "counter": "not exposed" if before is None or after is None else f"{before:,} → {after:,}",
-        "lines": "\n".join(item.get("lines") or ()),
+        "lines": "\n".join(item.lines),
     }

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from meshchaos.checks.kind import Verdict
+from meshchaos.errors import EvidenceError
+from meshchaos.history.records import PhaseRecord
 from meshchaos.history.samples import ROW, Outcome, Samples
 from meshchaos.report import charts, page
 from meshchaos.report.series import bin_width, points
+from meshchaos.run.result import PhaseCount, Result
 
 T0 = 1_700_000_000.0
 
@@ -63,27 +68,40 @@ def test_charts_are_well_formed_and_break_the_line_where_nothing_was_asked() -> 
     ET.fromstring(charts.answers_chart(points([made], T0, T0 + 10), frame))
 
 
-def result(**changes: object) -> dict[str, object]:
-    base: dict[str, object] = {
-        "verdict": "INVALID",
+def result(folder: Path, **changes: Any) -> Result:
+    base: dict[str, Any] = {
+        "verdict": Verdict.INVALID,
         "reason": "Nothing was injected <script>alert(1)</script>",
+        "exit_code": 3,
         "experiment": "slow",
+        "hypothesis": "The page stays fast.",
+        "run_id": "0badcafe",
         "mesh": "bookinfo",
-        "runId": "0badcafe",
         "seed": 7,
-        "phases": [],
-        "faults": [],
-        "expectations": [],
-        "load": {},
-        "leftovers": [],
+        "confidence": 0.95,
+        "versions": {"envoy": "1.40.0"},
+        "started": T0,
+        "finished": T0 + 600,
+        "phases": (),
+        "faults": (),
+        "findings": (),
+        "proofs": (),
+        "steady": (),
+        "stopped": None,
+        "load": (),
         "healed": True,
+        "leftovers": (),
+        "overrides": (),
+        "warnings": (),
+        "source": "slow.chaos.yaml",
+        "folder": folder,
     }
-    return base | changes
+    return Result(**(base | changes))
 
 
 def test_the_page_escapes_what_it_shows_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "experiment.yaml").write_text("spec: {target: http://x/<img src=y>}")
-    text = page.render(tmp_path, result(), {})
+    text = page.render(result(tmp_path), {})
     assert "<script" not in text
     assert "<img" not in text
     assert 'src="http' not in text
@@ -91,19 +109,30 @@ def test_the_page_escapes_what_it_shows_and_loads_nothing_from_elsewhere(tmp_pat
 
 
 def test_the_page_of_a_run_that_never_began_says_so(tmp_path: Path) -> None:
-    text = page.render(tmp_path, result(), {})
+    text = page.render(result(tmp_path), {})
     assert "Nothing was judged." in text
     assert "There was none." in text
 
 
 def test_leftovers_stand_at_the_top(tmp_path: Path) -> None:
-    text = page.render(tmp_path, result(leftovers=["EnvoyFilter chaos-1.bookinfo"], healed=False), {})
+    text = page.render(result(tmp_path, leftovers=("EnvoyFilter chaos-1.bookinfo",), healed=False), {})
     assert text.index("EnvoyFilter chaos-1.bookinfo") < text.index("What was expected")
+
+
+def test_the_command_makes_the_same_run_again(tmp_path: Path) -> None:
+    text = page.render(result(tmp_path, overrides=(("--set", "spec.load.rate", 20),)), {})
+    assert "meshchaos run slow.chaos.yaml --mesh bookinfo --seed 7 --set spec.load.rate=20" in text
 
 
 def test_a_million_requests_make_a_small_page(tmp_path: Path) -> None:
     rng = np.random.default_rng(11)
     made = samples(list(np.sort(rng.random(1_000_000) * 600)))
-    phases = [{"name": "fault", "start": T0, "end": T0 + 600, "requests": 1_000_000, "failures": 0}]
-    text = page.render(tmp_path, result(phases=phases), {"web": made})
+    phase = PhaseCount(PhaseRecord("fault", T0, T0 + 600, 600), 1_000_000, 0)
+    text = page.render(result(tmp_path, phases=(phase,)), {"web": made})
     assert len(text.encode()) < 500_000
+
+
+def test_a_page_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    target = tmp_path / "no such folder" / "report.html"
+    with pytest.raises(EvidenceError, match="cannot write .*report.html: No such file or directory"):
+        page.write(result(tmp_path), {}, target=target)
