@@ -69,7 +69,7 @@ def needs_of(checks: Sequence[RateCheck], experiment: Experiment, *, lost: float
                     clean=check.clean(confidence),
                     planned=None if rate is None else int(rate * length),
                     theta=check.theta,
-                    alpha=1 - confidence,
+                    alpha=round(1 - confidence, 12),
                 )
             )
     return tuple(found)

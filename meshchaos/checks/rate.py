@@ -62,7 +62,7 @@ class RateCheck:
             return found[0]
         chosen = worst(found)
         others = tuple(
-            f"{words.phase(name)}: {finding.verdict}, {finding.reason}"
+            f"{finding.verdict} {sentences.placed(finding.reason, words.phase(name))}"
             for name, finding in zip(self.during, found, strict=True)
             if finding is not chosen
         )
@@ -70,7 +70,7 @@ class RateCheck:
         return replace(
             chosen,
             during=self.during,
-            reason=f"{words.phase(at)}: {chosen.reason}",
+            reason=sentences.placed(chosen.reason, words.phase(at)),
             evidence=chosen.evidence + others,
         )
 
@@ -82,17 +82,20 @@ class RateCheck:
 
     def look(self, history: History, *, alpha: float) -> Finding:
         """The phase that is going on (the last record) by the e-process; INCONCLUSIVE within its first
-        10 s, and while failures come in clusters. Only a decided look has bounds.
+        10 s, and while failures come in clusters. Without bounds: those come with the verdict on the
+        phase, when it is over.
         """
         phase = history.phases[-1]
         counts = self._counter.count(list(history.samples.values()), phase.start, phase.end)
         rule = _rule(history, phase, self.theta, alpha / len(self.during), sequential=True)
         if counts.n == 0 or counts.seconds < EARLIEST:
-            return self._open(phase, counts, "too early to say")
+            return self._looked(phase, counts, Verdict.INCONCLUSIVE, "too early to say")
         decision = decide_early(counts, rule)
-        if decision is None or decision.clusters is not None:
-            return self._open(phase, counts, "not decided yet" if decision is None else "failures come in clusters")
-        return replace(self._finding(history, counts, rule), during=(phase.name,))
+        if decision is None:
+            return self._looked(phase, counts, Verdict.INCONCLUSIVE, "not decided yet")
+        if decision.clusters is not None:
+            return self._looked(phase, counts, Verdict.INCONCLUSIVE, "failures come in clusters")
+        return self._looked(phase, counts, decision.verdict, "decided early")
 
     def clean(self, confidence: float) -> int:
         """The fewest requests a phase that PASS when none is bad."""
@@ -145,14 +148,13 @@ class RateCheck:
             line=self.where.line,
         )
 
-    def _open(self, phase: PhaseRecord, counts: Tally, text: str) -> Finding:
-        share = words.percent(1 - counts.bad / counts.n) if counts.n else "none"
-        return replace(
-            self._bare(
-                (phase.name,), Verdict.INCONCLUSIVE, f"{text}: {share} of {words.count(counts.n)} requests held"
-            ),
-            n=counts.n,
-        )
+    def _looked(self, phase: PhaseRecord, counts: Tally, verdict: Verdict, text: str) -> Finding:
+        if counts.n:
+            held = words.percent(1 - counts.bad / counts.n)
+            text += (
+                f": {held} of {words.plural(counts.n, 'request')} held, at least {words.percent(1 - self.theta)} asked"
+            )
+        return replace(self._bare((phase.name,), verdict, text), n=counts.n)
 
     def _bare(self, during: tuple[PhaseName, ...], verdict: Verdict, text: str) -> Finding:
         return Finding(

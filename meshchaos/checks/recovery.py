@@ -13,6 +13,7 @@ from meshchaos.checks.latency import LATENCY
 from meshchaos.checks.naming import mistake
 from meshchaos.checks.needs import Need, needs_of
 from meshchaos.checks.rate import RateCheck
+from meshchaos.checks.sentences import placed
 from meshchaos.checks.slo import SLO
 from meshchaos.checks.success import SUCCESS
 from meshchaos.experiment.model import Expectation, PhaseName, SpecKind, Where
@@ -62,7 +63,10 @@ class RecoveryCheck:
                 self._without(Verdict.INCONCLUSIVE, text), evidence=seen, needs=self.base.clean(history.confidence)
             )
         found = self.base.judge_window(history, start, phase.end, alpha=alpha, sequential=False)
-        verdict, reason = found.verdict, f"from {words.seconds(self.within)} after the fault on: {found.reason}"
+        verdict, reason = (
+            found.verdict,
+            placed(found.reason, f"from {words.seconds(self.within)} after the fault on"),
+        )
         needs = found.needs
         if found.n == 0 and any(len(some.between(phase.start, phase.end)) for some in history.samples.values()):
             verdict = Verdict.INCONCLUSIVE
@@ -167,14 +171,17 @@ RECOVERY = Recovery()
 
 
 def fault_checks(context: CheckContext) -> tuple[RateCheck, ...]:
-    """The success and latency checks of an experiment that are about its fault phase."""
+    """The success and latency checks of an experiment that are about its fault phase, each once."""
     kinds: dict[str, CheckKind] = {"success": SUCCESS, "latency": LATENCY, "slo": SLO}
     found: list[RateCheck] = []
     for expectation in context.experiment.expect:
         kind = kinds.get(expectation.kind)
         if kind is not None and "fault" in (expectation.during or ("fault",)):
             found += [check for check in kind.checks(expectation, context) if isinstance(check, RateCheck)]
-    return tuple(found)
+    distinct: dict[tuple[object, ...], RateCheck] = {}
+    for check in found:
+        distinct.setdefault((check.theta, check.measure, check.quantile), check)
+    return tuple(distinct.values())
 
 
 def _concerns(expectation: Expectation, base: RateCheck) -> bool:

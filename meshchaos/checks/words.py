@@ -14,17 +14,21 @@ def percent(share: float) -> str:
 
 
 def percent_range(low: float, high: float) -> str:
-    return f"{_percent(low)}-{_percent(high)} %"
+    """``99.74-99.89 %``, both ends with the decimals of the finer one."""
+    decimals = max(_decimals(low), _decimals(high))
+    return f"{_percent(low, decimals)}-{_percent(high, decimals)} %"
 
 
-def _percent(share: float) -> str:
-    value = share * 100
-    tail = min(abs(value), abs(100 - value))
+def _percent(share: float, decimals: int | None = None) -> str:
+    text = f"{share * 100:.{_decimals(share) if decimals is None else decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _decimals(share: float) -> int:
+    tail = min(abs(share), abs(1 - share)) * 100
     if tail < 1e-7:
-        return f"{value:.0f}"
-    decimals = 2 if tail >= 0.1 else min(7, 1 - math.floor(math.log10(tail)))
-    text = f"{value:.{decimals}f}"
-    return text.rstrip("0").rstrip(".")
+        return 0
+    return 2 if tail >= 0.1 else min(7, 1 - math.floor(math.log10(tail)))
 
 
 def seconds(value: float) -> str:
@@ -35,9 +39,9 @@ def seconds(value: float) -> str:
 
 
 def seconds_range(low: float | None, high: float | None) -> str:
-    """``401-430 ms``, ``0.98-1.2 s``; an end that is None has no bound."""
+    """``401-430 ms``, ``0.98-1.2 s``; an upper end that is None has no bound. Empty where nothing is known."""
     if high is None:
-        return "from nothing up, without end" if low is None else f"from {seconds(low)} up, without end"
+        return "" if low is None else f"from {seconds(low)} up, without end"
     if low is None:
         low = 0.0
     first, second = seconds(low), seconds(high)
