@@ -88,8 +88,6 @@ def _mistakes(document: Document, seen: dict[Ref, Document]) -> list[FileError]:
     if found:
         return found
     ref = ref_of(manifest)
-    if ref.kind == "Pod":
-        return [_at(document, f"{named}: Pods come from Deployments in the local mesh; write it as a Deployment")]
     if ref in seen:
         file, line = seen[ref].file, seen[ref].place()[0]
         return [_at(document, f"{named}: is given already at {file}:{line}", ("metadata", "name"))]

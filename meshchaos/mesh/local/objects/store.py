@@ -181,6 +181,8 @@ class Transaction:
         if given["resourceVersion"] != own["resourceVersion"]:
             versions = f"resourceVersion {own['resourceVersion']}, not {given['resourceVersion']}"
             raise Conflict(f"{ref} was changed meanwhile ({versions})")
+        if ref.kind == "Pod" and fresh["spec"] != stored["spec"]:
+            raise Refused(f"{ref}: spec: of a Pod only labels and annotations can be changed; change its Deployment")
         fresh.pop("status", None)
         if "status" in stored:
             fresh["status"] = stored["status"]

@@ -80,6 +80,8 @@ def problems(manifest: Any) -> list[Problem]:
     fields = {"apiVersion": anything, "kind": anything, "metadata": _metadata(kind), "status": anything, **kind.body}
     record(fields, required=("metadata", *kind.required))(body, (), found)
     found.extend(_istio_marks(body))
+    if kind.name == "Pod" and not found and not body["metadata"].get("ownerReferences"):
+        found.append(Problem((), "Pods come from Deployments in the local mesh; write it as a Deployment"))
     return found
 
 
