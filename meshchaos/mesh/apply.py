@@ -93,7 +93,16 @@ def holds(manifest: Manifest, change: Change) -> bool:
     """Whether the object that is there holds the change."""
     if isinstance(change, EditObject):
         return edited(manifest, change) == manifest
-    return bool(manifest.get("spec") == change.manifest.get("spec"))
+    return _contains(manifest.get("spec"), change.manifest.get("spec"))
+
+
+def _contains(there: object, ours: object) -> bool:
+    """Equal but for what the API server filled in: defaults in mappings."""
+    if isinstance(there, dict) and isinstance(ours, dict):
+        return all(_contains(there.get(key), value) for key, value in ours.items())
+    if isinstance(there, list) and isinstance(ours, list):
+        return len(there) == len(ours) and all(map(_contains, there, ours))
+    return there == ours
 
 
 def tag(run_id: str) -> str:

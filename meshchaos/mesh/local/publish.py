@@ -162,8 +162,7 @@ async def _roll_back(updates: list[Update]) -> None:
             if name in kept.endpoints and update.resources.endpoints.get(name) != kept.endpoints[name]:
                 proxy.feed.offer(("endpoints", name), [kept.endpoints[name]])
         proxy.feed.offer(("listeners", ""), list(kept.listeners.values()))
-        for name in _changed("routes", update.resources.routes, kept.routes):
-            proxy.feed.offer(name, [kept.routes[name[1]]])
+        _offer(proxy.feed, "routes", update.resources.routes, kept.routes)
         proxy.feed.offer(("clusters", ""), list(kept.clusters.values()))
         for name in update.resources.routes.keys() - kept.routes.keys():
             proxy.feed.withdraw(("routes", name))

@@ -1,0 +1,281 @@
+"""The local mesh's control plane: every write is translated, brought to the proxies, and only then committed.
+
+Runs in the supervisor's event loop. A write that a proxy refuses never happened: the store keeps the old object, the
+proxies their old configuration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from meshchaos.errors import NotFound, NotLive
+from meshchaos.mesh.apply import holds
+from meshchaos.mesh.changes import Change
+from meshchaos.mesh.local import translate
+from meshchaos.mesh.local.admin import fetch
+from meshchaos.mesh.local.objects.controller import owner_of, reconcile
+from meshchaos.mesh.local.objects.store import Event, Store, Transaction
+from meshchaos.mesh.local.placement import Placement
+from meshchaos.mesh.local.preflight import check_machine
+from meshchaos.mesh.local.publish import RunningProxy, Update, publish
+from meshchaos.mesh.local.replicas import Launcher, ReplicaState
+from meshchaos.mesh.local.spec import MeshSpec
+from meshchaos.mesh.local.world import READY_PORT, ROOT_NAMESPACE, LocalReplica, ProxyResources, World
+from meshchaos.mesh.objects import Manifest, Ref, ref_of, selects
+
+RESTART_AFTER = 3.0
+"""Seconds until a killed replica comes back."""
+
+T = TypeVar("T")
+
+
+class ControlPlane:
+    """Store, replicas and proxies of one mesh. ``trouble`` is told what breaks, one line each."""
+
+    def __init__(
+        self, spec: MeshSpec, placement: Placement, launcher: Launcher, trouble: Callable[[str], None]
+    ) -> None:
+        self._spec = spec
+        self._placement = placement
+        self._launcher = launcher
+        self._trouble = trouble
+        self.store = Store()
+        self._replicas: dict[str, ReplicaState] = {}
+        self._log_headers: tuple[str, ...] = ()
+        self._used: set[str] = set()
+        self._absent: list[Ref] = []
+        self._touched: dict[Ref, set[str]] = {}
+        self._lock = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def replicas(self) -> list[LocalReplica]:
+        """All that run or are about to, in the order of their start."""
+        return [state.local for state in self._replicas.values()]
+
+    async def up(self) -> None:
+        """Loads the manifests and starts everything; returns when all of it is ready."""
+        self.store.load(self._spec.manifests)
+        transaction = self.store.begin("meshchaos-supervisor")
+        fresh, _ = self._reconcile(transaction)
+        transaction.commit()
+        check_machine(sum(1 for state in fresh if _has_proxy(state)))
+        for state in fresh:
+            state.local = replace(state.local, serving=True)
+        self._add(fresh)
+        world = self._world(self.store.objects())
+        await asyncio.gather(*(self._launch(state, world) for state in fresh))
+        await asyncio.gather(*(self._launcher.ready(state) for state in fresh))
+
+    async def write(self, operation: Callable[[Transaction], T], manager: str) -> T:
+        """Runs ``operation`` on a transaction, brings what it makes to the proxies, commits.
+
+        Raises what the store raises, ProxyRejected or MeshError; then nothing has changed.
+        """
+        async with self._lock:
+            transaction = self.store.begin(manager)
+            result = operation(transaction)
+            fresh, removed = self._reconcile(transaction)
+            for state in removed:
+                state.local = replace(state.local, serving=False)
+            self._add(fresh)
+            try:
+                changed = await self._publish(transaction.objects(), self._concerned(transaction.events))
+            except BaseException:
+                for state in fresh:
+                    del self._replicas[state.name]
+                for state in removed:
+                    state.local = replace(state.local, serving=True)
+                raise
+            transaction.commit()
+            self._note(transaction.events, changed)
+            self._remove(removed)
+        for state in fresh:
+            self._background(self._bring_up(state))
+        return result
+
+    async def observe(self, headers: Iterable[str]) -> None:
+        """Makes every proxy log these request headers."""
+        async with self._lock:
+            before = self._log_headers
+            self._log_headers = tuple(sorted({*before, *(header.lower() for header in headers)}))
+            try:
+                await self._publish(self.store.objects(), self._replicas.values())
+            except BaseException:
+                self._log_headers = before
+                raise
+
+    async def kill(self, names: Sequence[str], restart_after: float | None = RESTART_AFTER) -> None:
+        """SIGKILL for replicas (``name.namespace``): endpoints go at once, others of the same workload come
+        ``restart_after`` seconds later with new names and addresses (None: never). Raises NotFound.
+        """
+        states = []
+        for name in names:
+            if name not in self._replicas:
+                raise NotFound(f"no replica {name}; there are {', '.join(sorted(self._replicas))}")
+            states.append(self._replicas[name])
+        self._launcher.kill(*states)
+
+        def operation(transaction: Transaction) -> list[Ref]:
+            owners = []
+            for state in states:
+                pod = Ref("Pod", state.local.namespace, state.local.name)
+                found = next(m for m in transaction.objects() if ref_of(m) == pod)
+                owner = owner_of(found)
+                transaction.delete(pod)
+                if owner is not None:
+                    owners.append(owner)
+            self._absent.extend(owners)
+            return owners
+
+        owners = await self.write(operation, "meshchaos-supervisor")
+        if restart_after is not None:
+            self._background(self._restart(owners, restart_after))
+
+    async def confirm(self, changes: Sequence[Change], *, present: bool) -> tuple[float, list[str]]:
+        """Whether the store holds the changes (or none of them), and a probe of every proxy that took a version for
+        them: its worker answers, so it runs what its main thread accepted. Returns the time and the proxies' names.
+
+        Raises NotLive.
+        """
+        objects = {ref_of(manifest): manifest for manifest in self.store.objects()}
+        concerned: set[str] = set()
+        for change in changes:
+            found = objects.get(change.ref)
+            there = found is not None and holds(found, change)
+            if there != present:
+                state = "does not hold the change any more" if present else "still holds the change"
+                raise NotLive(f"{change.ref} {state}: somebody else wrote it")
+            concerned |= self._touched.get(change.ref, set())
+        states = [self._replicas[name] for name in sorted(concerned) if name in self._replicas]
+        await asyncio.gather(*(_probe(state) for state in states))
+        return time.time(), [state.name for state in states]
+
+    def renew_certificates(self) -> None:
+        """Offers identities anew; those that are not due stay as they are."""
+        for state in self._replicas.values():
+            self._launcher.offer_secrets(state)
+
+    def _world(self, objects: tuple[Manifest, ...]) -> World:
+        return World(
+            objects=objects,
+            replicas=tuple(self.replicas),
+            service_addresses=self._placement.service_addresses(objects),
+            log_headers=self._log_headers,
+        )
+
+    def _reconcile(self, transaction: Transaction) -> tuple[list[ReplicaState], list[ReplicaState]]:
+        """Makes and deletes Pods in the transaction; returns the replicas that are new, and those to be removed."""
+        plan = reconcile(transaction.objects(), self._used, inject_all=self._spec.inject_all)
+        waiting = list(self._absent)
+        fresh = []
+        for pod in plan.create:
+            owner = owner_of(pod)
+            if owner is not None and owner in waiting:
+                waiting.remove(owner)
+                continue
+            self._used.add(str(pod["metadata"]["name"]))
+            fresh.append(self._placement.replica(transaction.create(pod), transaction.objects()))
+        for ref in plan.remove:
+            transaction.delete(ref)
+        gone = [event.ref for event in transaction.events if event.ref.kind == "Pod" and event.after is None]
+        names = {f"{ref.name}.{ref.namespace}" for ref in gone}
+        return fresh, [state for name, state in self._replicas.items() if name in names]
+
+    def _concerned(self, events: Sequence[Event]) -> Iterable[ReplicaState]:
+        """Replicas whose configuration the events can touch; an EnvoyFilter's are chosen by its selector."""
+        if any(event.ref.kind != "EnvoyFilter" for event in events):
+            return self._replicas.values()
+        chosen: dict[str, ReplicaState] = {}
+        for event in events:
+            for manifest in (event.before, event.after):
+                if manifest is None:
+                    continue
+                selector = ((manifest.get("spec") or {}).get("workloadSelector") or {}).get("labels")
+                for name, state in self._replicas.items():
+                    if event.ref.namespace in {state.local.namespace, ROOT_NAMESPACE} and selects(
+                        selector, state.local.labels
+                    ):
+                        chosen[name] = state
+        return chosen.values()
+
+    async def _publish(self, objects: tuple[Manifest, ...], states: Iterable[ReplicaState]) -> list[RunningProxy]:
+        world = self._world(objects)
+        updates = []
+        for state in states:
+            if state.proxy is not None and not state.stopped and state.envoy is not None and state.envoy.running:
+                updates.append(Update(state.proxy, translate.proxy_resources(world, state.local)))
+        return await publish(updates)
+
+    async def _launch(self, state: ReplicaState, world: World) -> None:
+        resources: ProxyResources | None = None
+        if _has_proxy(state):
+            resources = translate.proxy_resources(world, state.local)
+        await self._launcher.start(state, resources, world)
+
+    async def _bring_up(self, state: ReplicaState) -> None:
+        """Starts one replica later in the mesh's life, and makes it an endpoint when it is ready."""
+        try:
+            async with self._lock:
+                await self._launch(state, self._world(self.store.objects()))
+            await self._launcher.ready(state)
+            async with self._lock:
+                state.local = replace(state.local, serving=not state.stopped)
+                await self._publish(self.store.objects(), self._replicas.values())
+        except Exception as error:  # whatever it is, the runner must hear of it
+            if not state.stopped:
+                self._trouble(f"{state.name} did not come up: {error}")
+
+    async def _restart(self, owners: list[Ref], after: float) -> None:
+        await asyncio.sleep(after)
+        for owner in owners:
+            self._absent.remove(owner)
+        await self.write(lambda _: None, "meshchaos-supervisor")
+
+    def _add(self, states: Iterable[ReplicaState]) -> None:
+        for state in states:
+            self._replicas[state.name] = state
+
+    def _remove(self, states: Sequence[ReplicaState]) -> None:
+        if states:
+            self._launcher.kill(*states)
+        for state in states:
+            del self._replicas[state.name]
+
+    def _note(self, events: Sequence[Event], changed: Sequence[RunningProxy]) -> None:
+        names = {proxy.name for proxy in changed}
+        for event in events:
+            self._touched[event.ref] = self._touched.get(event.ref, set()) | names
+
+    def _background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._trouble(f"the mesh's supervisor failed: {task.exception()!r}")
+
+
+def _has_proxy(state: ReplicaState) -> bool:
+    return state.local.sidecar or state.local.gateway
+
+
+async def _probe(state: ReplicaState) -> None:
+    try:
+        status, _ = await fetch(f"{state.local.address}:{READY_PORT}", "/healthz/ready", timeout=5.0)
+    except (OSError, EOFError, TimeoutError) as error:
+        raise NotLive(f"the proxy of {state.name} does not answer a probe: {error or 'no answer in 5 s'}") from error
+    if status != 200:
+        raise NotLive(f"the proxy of {state.name} answers a probe with {status}")
+
+
+def versions() -> Iterator[int]:
+    """Numbers that rise through a mesh's life and over its restarts."""
+    return itertools.count(int(time.time() * 1000))

@@ -1,0 +1,74 @@
+"""One Envoy of the local mesh as evidence sees it: its admin socket and its access log, read directly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from meshchaos.errors import EvidenceError
+from meshchaos.mesh.local.admin import AdminClient
+from meshchaos.mesh.local.translate.access_log import parse_line
+from meshchaos.mesh.seam import ProxyLogLine, Replica
+
+_BLOCK = 4 * 1024 * 1024
+
+
+class LocalProxy:
+    """Implements ``meshchaos.mesh.seam.Proxy``."""
+
+    def __init__(self, replica: Replica, admin: str, logs: str) -> None:
+        self._replica = replica
+        self._admin = AdminClient(admin, self.name)
+        self._log = Path(logs) / "access.log"
+
+    @property
+    def name(self) -> str:
+        return f"{self._replica.name}.{self._replica.namespace}"
+
+    @property
+    def replica(self) -> Replica:
+        return self._replica
+
+    @property
+    def admin(self) -> AdminClient:
+        """Envoy's admin interface itself."""
+        return self._admin
+
+    def config_dump(self) -> Mapping[str, Any]:
+        """See ``Proxy``; with the endpoints. Raises MeshGone."""
+        return self._admin.config_dump("?include_eds")
+
+    def stats(self, pattern: str) -> dict[str, int]:
+        """See ``Proxy``. Raises MeshGone."""
+        return self._admin.stats(pattern)
+
+    def log_mark(self) -> int:
+        """See ``Proxy``: the size of the file."""
+        try:
+            return self._log.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def access_log(self, since: int = 0) -> tuple[list[ProxyLogLine], int]:
+        """See ``Proxy``. Envoy writes every 20 ms. Raises EvidenceError."""
+        lines: list[ProxyLogLine] = []
+        position = since
+        try:
+            with self._log.open("rb") as file:
+                while True:
+                    file.seek(position)
+                    block = file.read(_BLOCK)
+                    end = block.rfind(b"\n") + 1
+                    if end == 0:
+                        return lines, position
+                    lines += [parse_line(line) for line in block[:end].splitlines() if line]
+                    position += end
+        except FileNotFoundError:
+            return [], 0
+        except (OSError, ValueError, KeyError) as error:
+            raise EvidenceError(f"the access log {self._log} cannot be read: {error}") from error
+
+    def close(self) -> None:
+        """Closes the kept connection."""
+        self._admin.close()
