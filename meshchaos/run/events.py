@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from meshchaos.checks.kind import Finding
-from meshchaos.history.records import FaultRecord, PhaseRecord
+from meshchaos.history.records import FaultRecord, GeneratorHealth, PhaseRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,14 @@ class RunStarted(Event):
     versions: Mapping[str, str]
     plan: tuple[str, ...]
     confidence: float
+    slos: tuple[Mapping[str, Any], ...] = ()
+    """The SLOs of meshchaos.yaml, so that the run's folder is enough to judge again."""
+    source: str = ""
+    """The file that the experiment came from, and the line of each expectation in it, in their order."""
+    lines: tuple[int, ...] = ()
+    overrides: tuple[tuple[str, str, Any], ...] = ()
+    loads: tuple[str, ...] = ()
+    meshchaos: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,31 @@ class Evidence(Event):
     """The injecting proxies were read; ``record`` holds the injections."""
 
     record: FaultRecord
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFinished(Event):
+    """One load ended; how well its generator kept its word over the judged phases."""
+
+    health: GeneratorHealth
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped(Event):
+    """The run cannot go on as planned. What is applied is healed next.
+
+    ``invalid``: the run no longer tests what it claims. ``error``: the mesh or the tool broke.
+    """
+
+    kind: Literal["stop-if", "interrupted", "invalid", "error"]
+    reason: str
+    finding: Finding | None = None
+    """Of ``stopIf``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Healed(Event):
+    """Everything that was changed is put back, and that was verified in the proxies."""
 
 
 @dataclass(frozen=True, slots=True)

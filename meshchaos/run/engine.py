@@ -1,0 +1,383 @@
+"""One run, from preflight to verdict: the order of things, and that the heal comes whatever happens.
+
+1. preflight: journal free, targets resolve, one request of each load is answered
+2. journal: lock and undo records, durable before the first change
+3. what the proxies log for the proofs; loads start; warm-up, baseline
+4. steady state judged on the baseline; violated: no fault is applied
+5. faults applied in the file's order, each confirmed live; the fault phase, watched
+6. heal in reverse order, confirmed gone: by ``FaultSet.heal``, the only way there is, called by its
+   context manager when anything else comes up
+7. recovery; loads stop and drain; proofs are read; everything is judged from what is on disk
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import meshchaos
+from meshchaos.checks.judge import look
+from meshchaos.checks.kind import Verdict
+from meshchaos.checks.steady import steady_state
+from meshchaos.errors import EvidenceError, LoadError, Locked, MeshchaosError, MeshError, MeshGone, UserError
+from meshchaos.experiment.model import Experiment, Phase, PhaseName, Slo
+from meshchaos.history.records import History
+from meshchaos.load.driver import LoadPlan
+from meshchaos.mesh.seam import Mesh
+from meshchaos.run import events
+from meshchaos.run.clock import Clock
+from meshchaos.run.faultset import FaultSet
+from meshchaos.run.history_file import HistoryWriter
+from meshchaos.run.judge import judge_run
+from meshchaos.run.loads import Loads, load_plan
+from meshchaos.run.outcome import RunStopped
+from meshchaos.run.plain import plain
+from meshchaos.run.plan import Plan
+from meshchaos.run.recorder import Recorder
+from meshchaos.run.result import Result
+from meshchaos.run.rooms import Prover, Rooms
+from meshchaos.run.watch import LIFETIME, Interrupted, Watch, latency_limits
+
+_PROBE = 5.0
+"""Seconds that the preflight's request may take at most."""
+
+
+@dataclass
+class Engine:
+    """One run. ``folder`` exists and is the run's own. ``interrupted`` says which signal asked to stop, if any.
+    ``heal_command`` is what a person types where something is left.
+    """
+
+    plan: Plan
+    mesh: Mesh
+    rooms: Rooms
+    clock: Clock
+    folder: Path
+    handlers: Sequence[events.Handler]
+    slos: Mapping[str, Slo]
+    interrupted: Interrupted
+    heal_command: str
+    warnings: Sequence[str] = ()
+    state: str = field(default="preparing", init=False)
+
+    def run(self) -> Result:
+        """Never raises on account of the mesh, the load or a signal: they are in the result. Raises UserError for
+        what only shows at the start (a secret that is not there), and bugs, after everything was put back.
+        """
+        history = HistoryWriter(self.folder)
+        recorder = Recorder(history, self.handlers)
+        try:
+            self._write_experiment()
+            result = self._run(recorder)
+        finally:
+            history.close()
+        if recorder.bugs:
+            raise recorder.bugs[0]
+        return result
+
+    def describe(self) -> str:
+        """How things stand, in words, for somebody who asks a second time."""
+        return self.state
+
+    @property
+    def _experiment(self) -> Experiment:
+        return self.plan.experiment
+
+    def _run(self, recorder: Recorder) -> Result:
+        plan, experiment = self.plan, self._experiment
+        started = self.clock.now()
+        tightest = min(latency_limits(plan.checks), default=None)
+        loads = Loads(self._load_plans(), lambda one: self.rooms.driver(one, tightest), self.clock)
+        watch = Watch(
+            experiment=experiment,
+            checks=plan.checks,
+            mesh=self.mesh,
+            journal=self.mesh.journal,
+            run_id=plan.run_id,
+            clock=self.clock,
+            recorder=recorder,
+            interrupted=self.interrupted,
+            deadline=started + experiment.deadlines.run,
+            loads=loads,
+        )
+        faults = FaultSet(
+            mesh=self.mesh,
+            placements=plan.placements,
+            run_id=plan.run_id,
+            clock=self.clock,
+            recorder=recorder,
+            tick=watch.tick,
+            stop=watch.stop,
+            remedy=self.heal_command,
+            live_deadline=experiment.deadlines.live,
+            gone_deadline=min(experiment.deadlines.gone, experiment.deadlines.heal),
+        )
+        recorder.emit(self._started(started))
+        for warning in (*self.warnings, *plan.warnings):
+            recorder.emit(events.Warned(started, warning))
+        stops: list[str] = []
+        with self._noted(recorder, stops):
+            self._preflight(recorder, watch)
+            with self._journal(faults), loads:
+                self._live(recorder, watch, faults, stops)
+        self._tell_trouble(recorder, faults, stops)
+        if faults.bugs:
+            raise faults.bugs[0]
+        return self._judge(recorder, loads)
+
+    def _live(self, recorder: Recorder, watch: Watch, faults: FaultSet, stops: list[str]) -> None:
+        """All that happens under the journal. What ends it early is noted; the heal comes in any case."""
+        provers: dict[str, Prover] = {}
+        with faults:
+            with self._noted(recorder, stops):
+                self._before(watch)
+                self._fault_phase(watch, faults, provers)
+            if not faults.clean:
+                self.state = f"putting back: {', '.join(str(change.ref) for change in self.plan.changes)}"
+            gone = faults.heal()
+        self._tell_trouble(recorder, faults, stops)
+        with self._noted(recorder, stops):
+            recovery = self._experiment.phase("recovery")
+            if not stops and not faults.leftovers and recovery is not None:
+                self.state = "recovery; nothing is applied any more"
+                watch.through(recovery, gone or self.clock.now(), None, lambda _: False)
+        self.state = "nothing is applied any more; finishing"
+        with self._noted(recorder, stops):
+            if not {"error", "interrupted"} & set(stops):
+                self._finish(watch, faults, recorder, provers)
+
+    def _tell_trouble(self, recorder: Recorder, faults: FaultSet, stops: list[str]) -> None:
+        """What went wrong in healing though nothing is left of it."""
+        for trouble in faults.trouble:
+            recorder.emit(events.Stopped(self.clock.now(), "error", trouble))
+            stops.append("error")
+        faults.trouble.clear()
+
+    def _before(self, watch: Watch) -> None:
+        experiment, loads = self._experiment, watch.loads
+        self.mesh.observe(self.rooms.log_headers(self.plan.placements))
+        watch.stop()
+        try:
+            loads.start()
+        except LoadError as error:
+            raise RunStopped("error", str(error)) from error
+        at = self.clock.now()
+        for name in ("warmup", "baseline", "observe"):
+            phase = experiment.phase(name)
+            if phase is None:
+                continue
+            self.state = f"{name}; no fault is applied"
+            watch.through(phase, at, None, _Look(self.plan, watch, phase, at) if name == "observe" else _warmed)
+            at = watch.phases[-1].end
+        baseline = experiment.phase("baseline")
+        if baseline is not None and experiment.faults:
+            loads.settle(at)
+            self._judge_steady(watch.history(()))
+
+    def _judge_steady(self, history: History) -> None:
+        found = steady_state(self.plan.checks, history, 1 - self._experiment.confidence)
+        broken = [finding for finding in found if finding.verdict in (Verdict.INVALID, Verdict.ERROR)]
+        if broken:
+            kind = "error" if any(finding.verdict is Verdict.ERROR for finding in broken) else "invalid"
+            first = broken[0]
+            text = f"steady state: {first.name}: {first.reason}; no fault was applied"
+            raise RunStopped(kind, text)  # type: ignore[arg-type]
+
+    def _fault_phase(self, watch: Watch, faults: FaultSet, provers: dict[str, Prover]) -> None:
+        phase = self._experiment.phase("fault")
+        if phase is None or not self.plan.placements:
+            return
+        for placement in self.plan.placements:
+            watch.stop()
+            self.state = f"applying {placement.id} ({placement.edge})"
+            provers[placement.id] = self.rooms.prover(self.mesh, placement, self.plan.run_id)
+            faults.apply(placement)
+        live = max(record.live_at or 0.0 for record in faults.records.values())
+        self.state = f"fault phase; applied now: {', '.join(str(change.ref) for change in self.plan.changes)}"
+        watch.through(phase, live, faults, _Look(self.plan, watch, phase, live))
+
+    def _finish(self, watch: Watch, faults: FaultSet, recorder: Recorder, provers: Mapping[str, Prover]) -> None:
+        try:
+            watch.loads.stop()
+            for health in watch.health():
+                recorder.emit(events.LoadFinished(self.clock.now(), health))
+        except LoadError as error:
+            raise RunStopped("invalid", f"the load generator died: {error}") from error
+        for placement in self.plan.placements:
+            record = faults.records[placement.id]
+            if placement.id not in provers or record.live_at is None:
+                continue
+            try:
+                record = provers[placement.id].finish(record)
+            except EvidenceError as error:
+                record = replace(record, problem=record.problem or str(error))
+            faults.records[placement.id] = record
+            recorder.emit(events.Evidence(self.clock.now(), record))
+
+    def _preflight(self, recorder: Recorder, watch: Watch) -> None:
+        self.state = "preflight; nothing is applied"
+        held = self.mesh.journal.entries()
+        if held:
+            entry = held[0]
+            raise Locked(
+                f"mesh {self.mesh.name}: run {entry.run_id} ({entry.owner}) holds it or left changes behind; "
+                f"if it is over, say: {self.heal_command}"
+            )
+        for load in self._experiment.loads:
+            watch.stop()
+            path = next((r.path for r in load.requests if r.method in ("GET", "HEAD")), None)
+            url = load.target if path is None else _with_path(load.target, path)
+            entry_ = self.plan.entries[load.name]
+            silent = self.rooms.probe(entry_, url, min(_PROBE, load.timeout))
+            if silent is not None:
+                raise RunStopped("invalid", f"load {load.name}: no answer {entry_.words} from {url}: {silent}")
+
+    @contextmanager
+    def _journal(self, faults: FaultSet) -> Iterator[None]:
+        """Open before the first change; closed once nothing is left of any."""
+        journal, run_id = self.mesh.journal, self.plan.run_id
+        journal.open(run_id, _owner(), self.plan.changes, LIFETIME)
+        try:
+            yield
+        finally:
+            if faults.clean:
+                self._close_journal(faults)
+
+    def _close_journal(self, faults: FaultSet) -> None:
+        try:
+            self.mesh.journal.close(self.plan.run_id)
+        except MeshGone:
+            pass  # the journal went with the mesh; that the mesh is gone was said where it showed
+        except MeshError as error:
+            faults.trouble.append(f"everything is put back, but the journal could not be closed: {error}")
+
+    @contextmanager
+    def _noted(self, recorder: Recorder, stops: list[str]) -> Iterator[None]:
+        """What ends the run early becomes an event; the user's mistakes and bugs go on upwards."""
+        try:
+            yield
+        except RunStopped as stop:
+            stops.append(stop.kind)
+            recorder.emit(events.Stopped(self.clock.now(), stop.kind, stop.reason, stop.finding))
+        except UserError:
+            raise
+        except MeshchaosError as error:
+            stops.append("error")
+            recorder.emit(events.Stopped(self.clock.now(), "error", str(error)))
+
+    def _judge(self, recorder: Recorder, loads: Loads) -> Result:
+        result = judge_run(self._experiment, self.plan.checks, recorder.events, loads.samples(), self.folder)
+        if recorder.failed is not None and result.exit_code in (0, 1, 3):
+            result = replace(result, verdict=Verdict.ERROR, reason=recorder.failed, exit_code=5)
+        now = self.clock.now()
+        for finding in (*result.steady, *result.proofs, *result.findings):
+            recorder.emit(events.Judged(now, finding))
+        result = replace(result, finished=now)
+        try:
+            result.write()
+        except EvidenceError as error:
+            if result.exit_code in (0, 1, 3):
+                result = replace(result, verdict=Verdict.ERROR, reason=str(error), exit_code=5)
+        recorder.emit(events.RunFinished(now, result.verdict.value, result.reason, result.to_json()))
+        return result
+
+    def _load_plans(self) -> list[LoadPlan]:
+        plan = self.plan
+        return [
+            load_plan(
+                self._experiment,
+                load,
+                index,
+                entry=plan.entries[load.name],
+                run_id=plan.run_id,
+                seed=plan.seed,
+                folder=self.folder,
+                seconds=plan.seconds,
+            )
+            for index, load in enumerate(self._experiment.loads)
+        ]
+
+    def _started(self, at: float) -> events.RunStarted:
+        experiment, plan = self._experiment, self.plan
+        return events.RunStarted(
+            at=at,
+            experiment=experiment.name,
+            run_id=plan.run_id,
+            mesh=self.mesh.name,
+            seed=plan.seed,
+            folder=str(self.folder),
+            hypothesis=experiment.hypothesis,
+            versions={"meshchaos": meshchaos.__version__, **self.mesh.versions()},
+            plan=tuple(plan_words(plan)),
+            confidence=experiment.confidence,
+            slos=tuple(plain(slo) for slo in self.slos.values()),
+            source=experiment.where.file,
+            lines=tuple(expectation.where.line for expectation in experiment.expect),
+            overrides=experiment.overrides,
+        )
+
+    def _write_experiment(self) -> None:
+        import yaml
+
+        text = yaml.safe_dump(plain(self._experiment.resolved), sort_keys=False, allow_unicode=True, width=110)
+        try:
+            (self.folder / "experiment.yaml").write_text(text, "utf-8")
+        except OSError as error:
+            raise UserError(f"cannot write into {self.folder}: {error.strerror}") from error
+
+
+@dataclass
+class _Look:
+    """Whether a phase may end now by an early verdict, where the file allows one."""
+
+    plan: Plan
+    watch: Watch
+    phase: Phase
+    start: float
+
+    def __call__(self, elapsed: float) -> bool:
+        if self.phase.at_least is None or elapsed < self.phase.at_least:
+            return False
+        present = self.watch.so_far(self.phase, self.start)
+        return look(self.plan.checks, self.watch.history((), present), self.plan.experiment.confidence).decided
+
+
+def _warmed(_elapsed: float) -> bool:
+    """Loads what judging needs while nothing is judged yet: scipy takes half a second."""
+    import scipy.stats  # noqa: F401
+
+    return False
+
+
+def plan_words(plan: Plan) -> Iterator[str]:
+    """The plan in one line a load, phase and fault."""
+    for load in plan.experiment.loads:
+        how = (
+            f"{load.rate:g} requests/s, {load.arrivals}"
+            if load.rate is not None
+            else f"{load.users} users (closed model)"
+        )
+        yield f"load {load.name}: {how}, {plan.entries[load.name].words}, to {load.target}"
+    phases: list[tuple[PhaseName, float]] = [(phase.name, phase.at_most) for phase in plan.experiment.phases]
+    yield "phases: " + ", ".join(f"{name} {seconds:g}s" for name, seconds in phases)
+    for placement in plan.placements:
+        yield f"fault {placement.id}: {placement.kind} {placement.edge}, at the {placement.at}: {placement.reason}"
+
+
+def _with_path(target: str, path: str) -> str:
+    parts = urlsplit(target)
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _owner() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}, process {os.getpid()}"

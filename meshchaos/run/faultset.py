@@ -1,0 +1,252 @@
+"""The faults of one run: applied in the file's order, undone in reverse, by one path whatever happened."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+
+from meshchaos.errors import Locked, MeshchaosError, MeshError, MeshGone, NotFound, NotLive
+from meshchaos.faults.kind import Placement
+from meshchaos.history.records import FaultRecord
+from meshchaos.mesh.apply import apply_change, is_applied, undo_change
+from meshchaos.mesh.changes import Change, dump
+from meshchaos.mesh.seam import Confirmation, Mesh
+from meshchaos.run import events
+from meshchaos.run.clock import Clock
+from meshchaos.run.interrupts import Abandoned
+from meshchaos.run.outcome import RunStopped
+from meshchaos.run.recorder import Recorder
+
+_SLICE = 2.0
+"""Seconds of one look at the proxies; between two, the journal is renewed and interrupts are seen."""
+
+
+@dataclass
+class FaultSet:
+    """A context manager: leaving it heals. ``tick`` is called between waits (renews the journal); ``stop`` raises
+    RunStopped when the user or the clock wants the run to end.
+    """
+
+    mesh: Mesh
+    placements: Sequence[Placement]
+    run_id: str
+    clock: Clock
+    recorder: Recorder
+    tick: Callable[[], None]
+    stop: Callable[[], None]
+    remedy: str
+    live_deadline: float
+    gone_deadline: float
+    records: dict[str, FaultRecord] = field(default_factory=dict)
+    leftovers: list[str] = field(default_factory=list)
+    bugs: list[Exception] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+    _touched: list[Placement] = field(default_factory=list)
+    _tried: dict[str, list[Change]] = field(default_factory=dict)
+    _healing: bool = False
+    _expired: bool = False
+    clean: bool = True
+    """Nothing of these faults is on the mesh: before the first change, and after a heal that was verified."""
+
+    def __post_init__(self) -> None:
+        for placement in self.placements:
+            self.records[placement.id] = record_of(placement)
+
+    def __enter__(self) -> FaultSet:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        self.heal()
+
+    @property
+    def live(self) -> tuple[str, ...]:
+        """Ids of the faults that are live now."""
+        return tuple(r.id for r in self.records.values() if r.live_at is not None and r.removed_at is None)
+
+    def apply(self, placement: Placement) -> None:
+        """Makes one fault happen and waits until it is live in every proxy concerned.
+        Raises NotLive at the deadline, RunStopped, and what the mesh raises.
+        """
+        self.recorder.emit(
+            events.FaultApplying(
+                self.clock.now(), placement.id, placement.edge, tuple(dump(change) for change in placement.changes)
+            )
+        )
+        if self.recorder.failed:
+            raise RunStopped("error", self.recorder.failed)
+        self.clean = False
+        self._touched.append(placement)
+        tried = self._tried.setdefault(placement.id, [])
+        for change in placement.changes:
+            self.tick()
+            tried.append(change)  # before the write: its answer may be lost though it was made
+            apply_change(self.mesh, change, self.run_id)
+        self._step(placement, "applied", applied_at=self.clock.now())
+        confirmed = self._converge(placement.changes, present=True, deadline=self.live_deadline)
+        self._step(placement, "live", live_at=confirmed.at)
+
+    def vanished(self) -> str | None:
+        """Who took a live fault away, or None while all are where they were put."""
+        for placement in self._touched:
+            record = self.records[placement.id]
+            if record.live_at is None or record.removed_at is not None:
+                continue
+            for change in placement.changes:
+                if not is_applied(self.mesh, change):
+                    return self._lost(placement, f"{change.ref} no longer holds it{self._editor(change)}")
+        return None
+
+    def vanished_in_proxies(self) -> str | None:
+        """The same, asked of the proxies; dearer than ``vanished``."""
+        for placement in self._touched:
+            record = self.records[placement.id]
+            if record.live_at is None or record.removed_at is not None:
+                continue
+            try:
+                self.mesh.confirm(placement.changes, present=True, timeout=_SLICE)
+            except NotLive as error:
+                return self._lost(placement, f"it is not live any more: {error}")
+        return None
+
+    def heal(self) -> float | None:
+        """Takes everything back in reverse order and waits until it is gone from the proxies; when that was
+        (epoch seconds), None where something could not be put back or nothing was touched. Never raises on account
+        of the mesh: what is left is in ``leftovers``. The second call does nothing.
+        """
+        if self._healing or not self._touched:
+            return None
+        self._healing = True
+        gone_at: float | None = None
+        try:
+            touched = list(reversed(self._touched))
+            undone = [placement for placement in touched if self._undo(placement)]
+            for placement in undone:
+                gone_at = self._verify(placement, gone_at)
+        except Abandoned:
+            self.leftovers.append(f"run {self.run_id}: healing was given up in the middle, on your word")
+        for message in self.leftovers:
+            self.recorder.emit(events.LeftBehind(self.clock.now(), message, self.remedy))
+        if self.leftovers:
+            return None
+        self.clean = True
+        self.recorder.emit(events.Healed(self.clock.now()))
+        return gone_at
+
+    def _undo(self, placement: Placement) -> bool:
+        self._step(placement, "removed", removed_at=self.clock.now())
+        clean = True
+        for change in reversed(self._tried.get(placement.id, [])):
+            try:
+                if not self._ours():
+                    break
+                left = undo_change(self.mesh, change, self.run_id)
+            except MeshGone as error:
+                left = self._gone(error, change)
+            except MeshchaosError as error:
+                left = [f"{change.ref}: {error}"]
+            except Exception as error:  # a bug must not keep the other changes from being taken back
+                self.bugs.append(error)
+                left = [f"{change.ref}: {''.join(traceback.format_exception_only(error)).strip()}"]
+            self.leftovers += left
+            clean = clean and not left
+        return clean
+
+    def _verify(self, placement: Placement, latest: float | None) -> float | None:
+        try:
+            confirmed = self._converge(
+                self._tried.get(placement.id, []), present=False, deadline=self.gone_deadline, healing=True
+            )
+        except MeshGone as error:
+            self.leftovers += self._gone(error, None)
+            return latest
+        except MeshchaosError as error:
+            self.leftovers.append(f"{placement.id}: taken back, but not gone from the proxies: {error}")
+            return latest
+        except Exception as error:  # as in _undo
+            self.bugs.append(error)
+            self.leftovers.append(f"{placement.id}: {''.join(traceback.format_exception_only(error)).strip()}")
+            return latest
+        self._step(placement, "gone", gone_at=confirmed.at)
+        return max(confirmed.at, latest or 0.0)
+
+    def _ours(self) -> bool:
+        """Whether the mesh is still this run's to write to. Once the journal expired, the mesh itself puts
+        everything back, and a run that was suspended meanwhile writes nothing.
+        """
+        try:
+            self.tick()
+        except Locked as error:
+            if not self._expired:
+                self.trouble.append(str(error))
+            self._expired = True
+        except MeshGone:
+            pass  # the undoing itself will say so
+        except MeshError as error:
+            self.trouble.append(f"the journal could not be renewed: {error}")
+        return not self._expired
+
+    def _gone(self, error: MeshGone, change: Change | None) -> list[str]:
+        """A mesh that ended took the change with it, where its objects live and die with it."""
+        self.trouble.append(str(error))
+        if getattr(self.mesh, "ephemeral", False):
+            return []
+        return [f"{change.ref}: {error}" if change is not None else str(error)]
+
+    def _converge(
+        self, changes: Sequence[Change], *, present: bool, deadline: float, healing: bool = False
+    ) -> Confirmation:
+        end = self.clock.now() + deadline
+        while True:
+            if healing:
+                self._ours()
+            else:
+                self.tick()
+                self.stop()
+            left = end - self.clock.now()
+            try:
+                return self.mesh.confirm(changes, present=present, timeout=max(0.05, min(_SLICE, left)))
+            except NotLive:
+                if self.clock.now() >= end:
+                    raise
+
+    def _lost(self, placement: Placement, how: str) -> str:
+        problem = f"the fault {placement.id} ({placement.edge}) vanished in mid-phase: {how}"
+        self.records[placement.id] = replace(self.records[placement.id], problem=problem)
+        self._emit("vanished", placement)
+        return problem
+
+    def _editor(self, change: Change) -> str:
+        try:
+            manifest = self.mesh.get(change.ref)
+        except NotFound:
+            return ": the object was deleted"
+        written = [entry for entry in manifest["metadata"].get("managedFields") or () if entry.get("manager")]
+        if not written:
+            return ": somebody else edited the object"
+        last = max(written, key=lambda entry: str(entry.get("time", "")))
+        return f": {last['manager']} wrote it last ({last.get('operation', 'Update')} at {last.get('time', '?')})"
+
+    def _step(self, placement: Placement, step: str, **times: float) -> None:
+        self.records[placement.id] = replace(self.records[placement.id], **times)  # type: ignore[arg-type]
+        self._emit(step, placement)
+
+    def _emit(self, step: str, placement: Placement) -> None:
+        self.recorder.emit(events.FaultChanged(self.clock.now(), step, self.records[placement.id]))
+
+
+def record_of(placement: Placement) -> FaultRecord:
+    """The record of a fault that was not applied yet."""
+    index = placement.id.rpartition("-")[2]
+    return FaultRecord(
+        id=placement.id,
+        index=int(index) if index.isdigit() else 0,
+        kind=placement.kind,
+        at=placement.at,
+        edge=placement.edge,
+        reason=placement.reason,
+        share=placement.proof.share,
+        objects=tuple(str(change.ref) for change in placement.changes),
+        bypassed=placement.bypassed,
+    )

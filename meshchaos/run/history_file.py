@@ -1,0 +1,80 @@
+"""``history.jsonl``: every event of a run, one JSON object a line, written as it happens.
+
+The first key is ``event`` (the class's name in ``meshchaos.run.events``), then its fields. A crash may leave
+the last line cut in two; readers drop it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from meshchaos.errors import UserError
+from meshchaos.run import events
+from meshchaos.run.plain import plain, revive
+
+FILE: Final = "history.jsonl"
+
+_NOT_KEPT = (events.Progress,)
+_DURABLE = (events.PhaseFinished, events.FaultApplying, events.FaultChanged, events.Stopped, events.Healed)
+
+E = TypeVar("E", bound=events.Event)
+
+
+class HistoryWriter:
+    """Appends events. The first failure (disk full) is kept in ``failed`` and nothing is written after it:
+    a run that can no longer leave evidence is stopped by whoever looks, and is healed first.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self.failed: str | None = None
+        self._file = self._path.open("a", encoding="utf-8")
+
+    def write(self, event: events.Event) -> None:
+        if self.failed is not None or isinstance(event, _NOT_KEPT):
+            return
+        line = json.dumps({"event": type(event).__name__, **plain(event)}, allow_nan=False, ensure_ascii=False)
+        try:
+            self._file.write(line + "\n")
+            self._file.flush()
+            if isinstance(event, _DURABLE):
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            self.failed = f"cannot write {self._path}: {error.strerror}"
+
+    def close(self) -> None:
+        try:
+            self._file.close()
+        except OSError as error:
+            self.failed = self.failed or f"cannot write {self._path}: {error.strerror}"
+
+
+def read_history(folder: Path) -> list[events.Event]:
+    """The events of a run's folder, in order; kinds that this version does not know are left out.
+    Raises UserError where there is no history.
+    """
+    try:
+        lines = (folder / FILE).read_text("utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"{folder} is not a run's folder: {FILE}: {error.strerror}") from error
+    found: list[events.Event] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            data = json.loads(line)
+        except ValueError as error:
+            if number == len(lines):
+                break
+            raise UserError(f"{folder / FILE}:{number}: not JSON ({error})") from error
+        kind = getattr(events, str(data.pop("event", "")), None)
+        if isinstance(kind, type) and issubclass(kind, events.Event):
+            found.append(revive(kind, data))
+    return found
+
+
+def of_kind(found: Sequence[events.Event], kind: type[E]) -> Iterator[E]:
+    """Those of one kind."""
+    return (event for event in found if isinstance(event, kind))

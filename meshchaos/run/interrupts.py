@@ -1,0 +1,68 @@
+"""Signals during a run: the first one asks for healing, the next ones are answered with how things stand.
+
+A handler that raised would tear a request to the mesh in two; so it only takes a note, and the run looks
+at the note several times a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+from meshchaos.run.clock import SystemClock
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_GIVE_UP = 3
+
+
+class Abandoned(BaseException):
+    """The user asked three times: healing is given up in the middle. Whoever catches it says what is left."""
+
+
+class Interrupts:
+    """Owns SIGINT, SIGTERM and SIGHUP while a run lasts (in the main thread; elsewhere it does nothing).
+
+    ``requested`` holds the signal's name after the first. ``again`` is called from the second on (inside
+    the signal handler: it may print, nothing else); the third raises ``Abandoned``.
+    """
+
+    def __init__(self) -> None:
+        self.requested: str | None = None
+        self.again: Callable[[], None] | None = None
+        self._count = 0
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def clock(self) -> SystemClock:
+        """A clock whose waiting these signals end."""
+        return SystemClock(self._read)
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)
+        self._previous.clear()
+        os.close(self._read)
+        os.close(self._write)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._count += 1
+        if self.requested is None:
+            self.requested = signal.Signals(number).name
+        with contextlib.suppress(BlockingIOError):  # a pipe full of earlier wake-ups wakes as well
+            os.write(self._write, b"!")
+        if self._count > 1 and self.again is not None:
+            self.again()
+        if self._count >= _GIVE_UP:
+            raise Abandoned

@@ -1,0 +1,188 @@
+"""The loads of one run: started together, polled together, stopped and closed whatever happens."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from meshchaos.errors import LoadError, UserError
+from meshchaos.experiment.model import Experiment, Load, Secret, TextOrSecret
+from meshchaos.history.records import GeneratorHealth
+from meshchaos.history.samples import Samples, sample_file
+from meshchaos.load.driver import LoadDriver, LoadPlan, Pulse, RequestPlan
+from meshchaos.mesh.seam import Entry
+from meshchaos.run.clock import Clock
+
+_DRAIN_SLACK = 2.0
+"""Seconds beyond the requests' own timeout until those in flight are all resolved."""
+_BOUND_SLACK = 120.0
+"""Seconds that a generator may outlive the phases: confirming, healing; after that it ends by itself."""
+
+
+def secret_text(value: TextOrSecret, place: str, folder: Path) -> str:
+    """A text, or what a secret holds now. ``folder``: where relative paths start. Raises UserError."""
+    import os
+
+    if isinstance(value, str):
+        return value
+    if value.source == "env":
+        try:
+            return os.environ[value.name]
+        except KeyError:
+            raise UserError(f"{place}: the environment variable {value.name} is not set") from None
+    path = folder / value.name
+    try:
+        return path.read_text("utf-8").rstrip("\n")
+    except OSError as error:
+        raise UserError(f"{place}: the secret's file {path} cannot be read: {error.strerror}") from error
+
+
+def load_plan(
+    experiment: Experiment,
+    load: Load,
+    index: int,
+    *,
+    entry: Entry,
+    run_id: str,
+    seed: int,
+    folder: Path,
+    seconds: float,
+) -> LoadPlan:
+    """One load ready to go, with its secrets. Raises UserError for a secret that is not there."""
+    where = load.where or experiment.where
+    place = f"{where.file}:{where.line}: {where.path}" if where.line else where.file
+    base = Path(experiment.where.file).parent
+
+    def text(value: TextOrSecret) -> str:
+        return secret_text(value, place, base)
+
+    requests = tuple(
+        RequestPlan(
+            name=request.name,
+            method=request.method,
+            path=request.path,
+            headers={name: text(value) for name, value in request.headers.items()},
+            body=None if request.body is None else text(request.body).encode(),
+            weight=request.weight,
+        )
+        for request in load.requests
+    )
+    return LoadPlan(
+        name=load.name,
+        index=index,
+        run_id=run_id,
+        entry=entry,
+        target=load.target,
+        requests=requests,
+        rate=load.rate,
+        arrivals=load.arrivals,
+        timeout=load.timeout,
+        max_in_flight=load.max_in_flight,
+        seed=seed_for(seed, load.name),
+        duration=seconds + _BOUND_SLACK,
+        samples=sample_file(folder, load.name),
+        log=folder / f"load-{load.name}.log",
+        locustfile=Path(load.locustfile) if load.locustfile else None,
+        users=load.users,
+    )
+
+
+def seed_for(seed: int, name: str) -> int:
+    """A load's own seed: the run's, mixed with its name, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:4], "big")
+
+
+def has_secrets(experiment: Experiment) -> bool:
+    return any(
+        isinstance(value, Secret)
+        for load in experiment.loads
+        for request in load.requests
+        for value in (*request.headers.values(), request.body)
+    )
+
+
+@dataclass
+class Loads:
+    """A context manager: on leaving it every generator's process has ended."""
+
+    plans: Sequence[LoadPlan]
+    make: Callable[[LoadPlan], LoadDriver]
+    clock: Clock
+    drivers: dict[str, LoadDriver] = field(default_factory=dict)
+    """Those that were started, by the load's name."""
+    _made: list[LoadDriver] = field(default_factory=list)
+    pulses: dict[str, Pulse] = field(default_factory=dict)
+    _stopped: bool = False
+
+    def __enter__(self) -> Loads:
+        return self
+
+    def start(self) -> None:
+        """Returns when every load is on its way. Raises LoadError."""
+        for plan in self.plans:
+            driver = self.make(plan)
+            self._made.append(driver)
+            driver.start()
+            self.drivers[plan.name] = driver
+
+    def poll(self) -> None:
+        """Raises LoadError, naming the load, when a generator died."""
+        for name, driver in self.drivers.items():
+            self.pulses[name] = driver.poll()
+
+    def samples(self) -> dict[str, Samples]:
+        return {name: driver.samples() for name, driver in self.drivers.items()}
+
+    def resolved(self) -> float:
+        """Every request that was due before this moment has its row; infinity without loads."""
+        return min((pulse.resolved for pulse in self.pulses.values()), default=float("inf"))
+
+    def settle(self, until: float) -> None:
+        """Waits until every request due before ``until`` is resolved, as long as such a request may take."""
+        give_up = self.clock.now() + self.longest_timeout + _DRAIN_SLACK
+        while self.drivers:
+            self.poll()
+            if self.resolved() >= until or self.clock.now() >= give_up:
+                return
+            self.clock.wait(0.02)
+
+    @property
+    def longest_timeout(self) -> float:
+        return max((plan.timeout for plan in self.plans), default=0.0)
+
+    def stop(self) -> None:
+        """No more arrivals; returns when what was in flight is resolved. Raises LoadError. Once."""
+        if self._stopped:
+            return
+        self._stopped = True
+        for plan in self.plans:
+            if plan.name in self.drivers:
+                self.drivers[plan.name].stop(plan.timeout + _DRAIN_SLACK)
+
+    def health(self, start: float, end: float) -> list[GeneratorHealth]:
+        return [driver.health(start, end) for driver in self.drivers.values()]
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        errors: list[Exception] = []
+        for driver in self._made:
+            try:
+                driver.close()
+            except Exception as error:  # the others are still to be closed
+                errors.append(error)
+        if errors and value is None:
+            raise LoadError(f"a load generator could not be ended: {errors[0]}") from errors[0]
+
+
+def entries_of(experiment: Experiment, entry: Callable[[str, str, str], Entry], namespace: str) -> Mapping[str, Entry]:
+    """How each load gets into the mesh, by its name. Raises UserError with the load's place in the file."""
+    found: dict[str, Entry] = {}
+    for load in experiment.loads:
+        try:
+            found[load.name] = entry(load.source, load.target, namespace)
+        except UserError as error:
+            where = load.where or experiment.where
+            raise UserError(f"{where.file}:{where.line}:{where.col}: {where.path}: {error}") from error
+    return found

@@ -1,0 +1,185 @@
+"""What an experiment would do to a mesh, worked out without touching it.
+
+``meshchaos plan`` prints it; a run carries it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshchaos.checks.kind import Check, CheckContext
+from meshchaos.errors import UserError
+from meshchaos.experiment.model import Experiment, Slo
+from meshchaos.faults.kind import FaultContext, FaultKind, Placement
+from meshchaos.mesh.changes import Change
+from meshchaos.mesh.seam import Entry, Snapshot
+from meshchaos.run.diff import ObjectDiff, object_diffs
+from meshchaos.run.vocabulary import Kinds
+
+_SLACK = 15.0
+"""Seconds that a run takes beside its phases: starting the load, confirming, draining."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``changes`` in the order they are made; ``seconds`` is what the phases take at most; ``needs`` and
+    ``warnings`` are lines for people.
+    """
+
+    experiment: Experiment
+    run_id: str
+    seed: int
+    namespace: str
+    placements: tuple[Placement, ...]
+    checks: tuple[Check, ...]
+    entries: Mapping[str, Entry]
+    diffs: tuple[ObjectDiff, ...]
+    seconds: float
+    needs: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        return tuple(change for placement in self.placements for change in placement.changes)
+
+
+def make_plan(
+    experiment: Experiment,
+    snapshot: Snapshot,
+    kinds: Kinds,
+    *,
+    slos: Mapping[str, Slo],
+    run_id: str,
+    seed: int,
+    entries: Mapping[str, Entry],
+    assume: float | None = None,
+) -> Plan:
+    """Places every fault and makes every check. ``assume``: a true success share, for the power of the plan.
+    Raises UserError (CannotPlace, FileError) for what cannot be done on this mesh.
+    """
+    namespace = namespace_of(experiment, snapshot)
+    placements = place(experiment, snapshot, kinds, namespace=namespace, run_id=run_id, seed=seed)
+    checks = make_checks(experiment, kinds, slos)
+    seconds = sum(phase.at_most for phase in experiment.phases)
+    if seconds + _SLACK > experiment.deadlines.run:
+        raise UserError(
+            f"{experiment.where.file}: spec.deadlines.run: the phases take {seconds:g}s and the run about {_SLACK:g}s "
+            f"more, but it may take {experiment.deadlines.run:g}s only; write a longer deadline or shorter phases"
+        )
+    warnings = [warning for placement in placements for warning in placement.warnings]
+    warnings += [
+        f"{placement.id} ({placement.kind}) sits in the client's proxy and never meets: {', '.join(placement.bypassed)}"
+        for placement in placements
+        if placement.bypassed
+    ]
+    needs, short = sample_needs(experiment, kinds, slos, assume)
+    return Plan(
+        experiment=experiment,
+        run_id=run_id,
+        seed=seed,
+        namespace=namespace,
+        placements=placements,
+        checks=checks,
+        entries=entries,
+        diffs=object_diffs(snapshot, [change for placement in placements for change in placement.changes]),
+        seconds=seconds,
+        needs=tuple(needs),
+        warnings=(*warnings, *short),
+    )
+
+
+def namespace_of(experiment: Experiment, snapshot: Snapshot) -> str:
+    """The namespace in which the experiment's short names are looked up."""
+    if experiment.namespace:
+        if snapshot.namespaces and experiment.namespace not in snapshot.namespaces:
+            raise UserError(
+                f"{experiment.where.file}: metadata.namespace: the mesh has no namespace {experiment.namespace!r}; "
+                f"it has {', '.join(snapshot.namespaces)}"
+            )
+        return experiment.namespace
+    return snapshot.namespaces[0] if snapshot.namespaces else "default"
+
+
+def fault_id(run_id: str, index: int) -> str:
+    """Goes into the name of everything that the fault makes."""
+    return f"chaos-{run_id}-{index}"
+
+
+def place(
+    experiment: Experiment, snapshot: Snapshot, kinds: Kinds, *, namespace: str, run_id: str, seed: int
+) -> tuple[Placement, ...]:
+    """Each fault placed, those that meet on one route combined by their kinds; in the order of the file.
+    Raises CannotPlace as one line with the fault's place in the file.
+    """
+    claims = tuple((e.kind, str(getattr(e.spec, "to", "") or "")) for e in experiment.expect)
+    placed: list[tuple[FaultKind, Placement]] = []
+    for fault in experiment.faults:
+        kind = kinds.faults[fault.kind]
+        context = FaultContext(fault_id(run_id, fault.index), fault.index, seed, namespace, claims)
+        placed.append((kind, kind.place(fault.spec, snapshot, context)))
+    families: dict[str, list[tuple[FaultKind, Placement]]] = {}
+    for kind, placement in placed:
+        families.setdefault(type(kind).__qualname__, []).append((kind, placement))
+    combined = [
+        placement
+        for members in families.values()
+        for placement in members[0][0].combine(tuple(placement for _, placement in members))
+    ]
+    order = {fault_id(run_id, fault.index): fault.index for fault in experiment.faults}
+    return tuple(sorted(combined, key=lambda placement: order.get(placement.id, len(order))))
+
+
+def make_checks(experiment: Experiment, kinds: Kinds, slos: Mapping[str, Slo]) -> tuple[Check, ...]:
+    """The checks of all expectations. Raises UserError for two of one name, and what the kinds raise."""
+    context = CheckContext(experiment, slos)
+    made: list[Check] = []
+    seen: dict[str, int] = {}
+    for expectation in experiment.expect:
+        for check in kinds.checks[expectation.kind].checks(expectation, context):
+            if check.name in seen:
+                raise UserError(
+                    f"{expectation.where.file}:{expectation.where.line}:{expectation.where.col}: "
+                    f"{expectation.where.path}: two expectations are called {check.name!r} (the other is "
+                    f"spec.expect[{seen[check.name]}]); give one of them a `name:`"
+                )
+            seen[check.name] = expectation.index
+            made.append(check)
+    return tuple(made)
+
+
+def sample_needs(
+    experiment: Experiment, kinds: Kinds, slos: Mapping[str, Slo], assume: float | None
+) -> tuple[list[str], list[str]]:
+    """Lines on the samples that a PASS needs, and warnings where the phases cannot bring them."""
+    context = CheckContext(experiment, slos)
+    needs: list[str] = []
+    short: list[str] = []
+    for expectation in experiment.expect:
+        for need in kinds.checks[expectation.kind].plan(expectation, context) or ():
+            needs.append(_need_line(need, assume))
+            if need.warning is not None:
+                short.append(need.warning)
+    return needs, short
+
+
+def _need_line(need: Any, assume: float | None) -> str:
+    rate = need.planned / need.seconds if need.planned and need.seconds else None
+    line = f"{need.name} ({need.phase}): {need.clean:,} requests without a bad one{_duration(need.clean, rate)}"
+    if need.planned is not None:
+        line += f"; the run sends about {need.planned:,}"
+    if assume is not None:
+        power = need.assumed(assume)
+        if power is None:
+            line += f"; at a true {assume:.4%} no number decides: that is the limit itself"
+        else:
+            line += f"; at a true {assume:.4%} 80 % power takes {power:,}{_duration(power, rate)}"
+    return line
+
+
+def _duration(requests: int, rate: float | None) -> str:
+    if not rate:
+        return ""
+    seconds = requests / rate
+    return f" ({seconds:.0f}s)" if seconds < 90 else f" ({seconds / 60:.1f}min)"

@@ -1,0 +1,210 @@
+"""What is looked at several times a second while a phase lasts, and what ends it before its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from meshchaos.checks.kind import Check
+from meshchaos.checks.rate import RateCheck
+from meshchaos.checks.stop import StopRule
+from meshchaos.errors import LoadError
+from meshchaos.experiment.model import Experiment, Phase
+from meshchaos.history.records import FaultRecord, GeneratorHealth, History, PhaseRecord
+from meshchaos.history.samples import Samples
+from meshchaos.mesh.journal import Journal
+from meshchaos.mesh.seam import Mesh
+from meshchaos.run import events
+from meshchaos.run.clock import Clock
+from meshchaos.run.faultset import FaultSet
+from meshchaos.run.loads import Loads
+from meshchaos.run.outcome import RunStopped
+from meshchaos.run.recorder import Recorder
+
+POLL: Final = 0.2
+"""Seconds between two looks at the loads."""
+LOOK: Final = 1.0
+"""Seconds between two looks at what costs more: the fault's objects, an early verdict."""
+PROXIES: Final = 5.0
+"""Seconds between two looks into the proxies for the fault's presence."""
+LIFETIME: Final = 30.0
+"""Seconds after the last renewal until the mesh undoes the run's changes by itself."""
+RENEW: Final = 5.0
+WINDOW: Final = 3.0
+"""Seconds of samples behind the figures of Progress."""
+
+Interrupted = Callable[[], str | None]
+
+
+@dataclass
+class Watch:
+    """One run's watch. Every method that finds a reason to end the run raises RunStopped."""
+
+    experiment: Experiment
+    checks: Sequence[Check]
+    mesh: Mesh
+    journal: Journal
+    run_id: str
+    clock: Clock
+    recorder: Recorder
+    interrupted: Interrupted
+    deadline: float
+    loads: Loads
+    phases: list[PhaseRecord] = field(default_factory=list)
+    _renewed: float = float("-inf")
+
+    def tick(self) -> None:
+        """Keeps the journal's expiry ahead. Raises Locked when it expired and was healed by somebody else."""
+        now = self.clock.now()
+        if now - self._renewed >= RENEW:
+            self.journal.renew(self.run_id, LIFETIME)
+            self._renewed = now
+
+    def stop(self) -> None:
+        """Raises RunStopped: a signal, the run's deadline, a history that cannot be written, a mesh that broke."""
+        name = self.interrupted()
+        if name is not None:
+            raise RunStopped("interrupted", f"interrupted by {name}")
+        if self.recorder.failed:
+            raise RunStopped("error", self.recorder.failed)
+        if self.clock.now() > self.deadline:
+            raise RunStopped(
+                "error", f"the run took longer than its deadline of {self.experiment.deadlines.run:g}s (deadlines.run)"
+            )
+        trouble = self.mesh.trouble()
+        if trouble:
+            raise RunStopped("error", "; ".join(trouble))
+
+    def poll_loads(self) -> None:
+        try:
+            self.loads.poll()
+        except LoadError as error:
+            raise RunStopped("invalid", f"the load generator died: {error}") from error
+
+    def through(self, phase: Phase, start: float, faults: FaultSet | None, look: Callable[[float], bool]) -> None:
+        """Lives through one phase and keeps its record, also when it is cut. ``look`` is called every second with
+        the time that passed; True ends the phase by an early verdict. ``faults``: those whose presence is watched,
+        and under which ``stopIf`` is looked at.
+        """
+        rule = self._stop_rule(start) if faults is not None else None
+        self.recorder.emit(events.PhaseStarted(start, phase.name, phase.at_most))
+        end, cut = start + phase.at_most, None
+        next_look, next_proxies = start + LOOK, start + PROXIES
+        try:
+            while (now := self.clock.now()) < end:
+                self.stop()
+                self.tick()
+                self.poll_loads()
+                self._progress(phase, start, faults)
+                if rule is not None:
+                    self._stop_if(rule, now)
+                if now >= next_look:
+                    next_look += LOOK
+                    if faults is not None:
+                        self._present(faults, proxies=now >= next_proxies)
+                        if now >= next_proxies:
+                            next_proxies += PROXIES
+                    if look(now - start):
+                        cut = "early-verdict"
+                        break
+                self.clock.wait(min(POLL, max(0.0, end - self.clock.now())))
+            if faults is not None and cut is None:
+                self._present(faults, proxies=True)
+        except RunStopped as stop:
+            cut = stop.kind
+            raise
+        except BaseException:
+            cut = "error"
+            raise
+        finally:
+            self._ended(phase, start, min(end, self.clock.now()), cut)  # type: ignore[arg-type]
+
+    def history(self, faults: Sequence[FaultRecord], present: PhaseRecord | None = None) -> History:
+        """Everything so far; ``present`` is the phase that still lasts."""
+        return History(
+            phases=(*self.phases, present) if present is not None else tuple(self.phases),
+            faults=tuple(faults),
+            samples=self.loads.samples(),
+            generator=tuple(self.health()),
+            confidence=self.experiment.confidence,
+        )
+
+    def health(self) -> list[GeneratorHealth]:
+        """Over the phases that are judged."""
+        judged = [phase for phase in self.phases if phase.name != "warmup"]
+        if not judged:
+            return []
+        return self.loads.health(judged[0].start, judged[-1].end)
+
+    def so_far(self, phase: Phase, start: float) -> PhaseRecord:
+        """The phase up to the first request that has no row yet: nothing after it may be judged."""
+        until = min(self.clock.now(), self.loads.resolved())
+        return PhaseRecord(phase.name, start, max(start, until), phase.at_most, "early-verdict", phase.at_least)
+
+    def _ended(
+        self,
+        phase: Phase,
+        start: float,
+        end: float,
+        cut: Literal["early-verdict", "stop-if", "interrupted", "invalid", "error"] | None,
+    ) -> None:
+        record = PhaseRecord(phase.name, start, end, phase.at_most, cut, phase.at_least)
+        self.phases.append(record)
+        self.recorder.emit(events.PhaseFinished(end, record))
+
+    def _stop_rule(self, since: float) -> StopRule | None:
+        if self.experiment.stop_if is None:
+            return None
+        return StopRule(self.experiment.stop_if, since, slow_after=max(latency_limits(self.checks), default=None))
+
+    def _present(self, faults: FaultSet, *, proxies: bool) -> None:
+        problem = faults.vanished() or (faults.vanished_in_proxies() if proxies else None)
+        if problem is not None:
+            raise RunStopped("invalid", problem)
+
+    def _stop_if(self, rule: StopRule, now: float) -> None:
+        found = rule.look(now, tuple(self.loads.samples().values()), self.loads.pulses)
+        if found is not None:
+            raise RunStopped("stop-if", found.reason, found)
+
+    def _progress(self, phase: Phase, start: float, faults: FaultSet | None) -> None:
+        now = self.clock.now()
+        recent, whole = [], []
+        for samples in self.loads.samples().values():
+            recent.append(samples.between(max(start, now - WINDOW), now))
+            whole.append(samples.between(start, now))
+        rate, success, p99 = figures(recent, min(WINDOW, now - start))
+        total = sum(len(samples) for samples in whole)
+        self.recorder.emit(
+            events.Progress(
+                at=now,
+                phase=phase.name,
+                elapsed=now - start,
+                planned=phase.at_most,
+                rate=rate,
+                success=success,
+                p99=p99,
+                p99_limit=min(latency_limits(self.checks), default=None),
+                requests=total,
+                failures=total - sum(int(samples.good().sum()) for samples in whole),
+                faults=faults.live if faults is not None else (),
+            )
+        )
+
+
+def figures(parts: Sequence[Samples], seconds: float) -> tuple[float, float | None, float | None]:
+    """Requests per second, success share and p99 (s) over some samples; for the eye, never for a verdict."""
+    total = sum(len(samples) for samples in parts)
+    if not total:
+        return 0.0, None, None
+    import numpy as np
+
+    good = sum(int(samples.good().sum()) for samples in parts)
+    latencies = np.concatenate([samples.rows["latency"] for samples in parts])
+    return total / seconds if seconds > 0 else 0.0, good / total, float(np.quantile(latencies, 0.99))
+
+
+def latency_limits(checks: Sequence[Check]) -> list[float]:
+    """The limits of the latency checks, seconds."""
+    return [check.measure.limit for check in checks if isinstance(check, RateCheck) and check.measure.limit is not None]
