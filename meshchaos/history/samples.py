@@ -37,8 +37,9 @@ STRUCT = "<dffIHHBBhI"
 class RowKind(IntEnum):
     """SAMPLE: one request. BEAT: the generator's pulse, at least every 100 ms while it runs: ``start`` is
     now; ``lag`` the age in s of the oldest request in flight (0: none); ``latency`` the scheduler's
-    present lag in s; ``seq`` arrivals due so far; ``bytes`` requests in flight; ``status`` 1 in the last
-    beat of all, when arrivals have ended and every request was resolved.
+    present lag in s; ``seq`` arrivals due so far; ``bytes`` requests in flight; ``request`` the share of a core
+    used since the last beat, in thousandths; ``status`` 1 in the last beat of all, when arrivals have ended and
+    every request was resolved.
     """
 
     SAMPLE = 0
