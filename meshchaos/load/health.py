@@ -45,7 +45,8 @@ def judge(
     """Over arrivals whose intended start lies in [start, end).
 
     ``achieved`` = rate x (arrivals started or dropped within ``IN_TIME``) / (arrivals due), so a Poisson load's own
-    scatter is not held against it. Arrivals that the generator never came to count as due.
+    scatter is not held against it. Arrivals that the generator has not come to, a second after they were due, count
+    as due.
     """
     import numpy as np
 
@@ -67,7 +68,8 @@ def judge(
         )
     last = beats[-1] if len(beats) else None
     reached = float(last["start"] - last["latency"]) if last is not None else start
-    missing = rate * max(0.0, end - max(reached, start))
+    behind = end - max(reached, start)
+    missing = rate * behind if behind > IN_TIME else 0.0
     due = len(rows) + missing
     kept = int(np.count_nonzero(rows["lag"] <= IN_TIME))
     share = kept / due if due else 1.0

@@ -87,6 +87,7 @@ class LocustDriver:
     def health(self, start: float, end: float) -> GeneratorHealth:
         """Over arrivals whose intended start lies in [start, end); constants and reasons in ``load.health``."""
         assert self._file is not None, "start() comes first"
+        self._read()
         return health.judge(
             self._file.samples(),
             self._file.beats(),

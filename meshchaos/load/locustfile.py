@@ -37,4 +37,4 @@ def prepare(environment: Environment, **_: Any) -> None:
     tune()
 
 
-events.init.add_listener(prepare)
+events.init.add_listener(prepare)  # type: ignore[no-untyped-call]  # Locust's own
