@@ -1,0 +1,94 @@
+"""Istio's objects as Envoy's resources: pure, deterministic to the byte, without I/O.
+
+``Index(world, before)`` is made once for each world; each family of resources is then computed for one proxy. What
+equal inputs give is the same object again, so whoever compares old and new resources is quick where nothing changed.
+``touches`` says which families a change of an object of some kind can reach at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+from meshchaos.mesh.local.translate.access_log import parse_line
+from meshchaos.mesh.local.translate.bootstrap import bootstrap, node_id
+from meshchaos.mesh.local.translate.clusters import clusters, endpoints
+from meshchaos.mesh.local.translate.envoy_filters import concerns
+from meshchaos.mesh.local.translate.gateway import gateway_route_configurations
+from meshchaos.mesh.local.translate.inbound import inbound_listener
+from meshchaos.mesh.local.translate.index import Index
+from meshchaos.mesh.local.translate.outbound import gateway_listeners, sidecar_listeners
+from meshchaos.mesh.local.translate.virtual_hosts import inbound_routes, sidecar_routes
+from meshchaos.mesh.local.world import LocalReplica, ProxyResources, World
+
+__all__ = [
+    "Family",
+    "Index",
+    "bootstrap",
+    "clusters",
+    "concerns",
+    "endpoints",
+    "inbound_routes",
+    "listeners",
+    "node_id",
+    "outbound_routes",
+    "parse_line",
+    "proxy_resources",
+    "resources",
+    "touches",
+]
+
+Family: TypeAlias = Literal["listeners", "clusters", "endpoints", "inbound_routes", "outbound_routes"]
+
+_ALL: frozenset[Family] = frozenset({"listeners", "clusters", "endpoints", "inbound_routes", "outbound_routes"})
+_TOUCHES: Mapping[str, frozenset[Family]] = {
+    "EnvoyFilter": frozenset({"inbound_routes"}),
+    "VirtualService": frozenset({"outbound_routes"}),
+    # Subsets have endpoints of their own; consistentHash and HTTP/2 show in routes.
+    "DestinationRule": frozenset({"clusters", "endpoints", "outbound_routes"}),
+    "Gateway": frozenset({"listeners", "outbound_routes"}),
+    "PeerAuthentication": frozenset({"listeners"}),
+    "AuthorizationPolicy": frozenset({"listeners"}),
+    "RequestAuthentication": frozenset({"listeners"}),
+    "Namespace": frozenset(),
+    "ServiceAccount": frozenset(),
+    "Deployment": frozenset(),
+    "ConfigMap": frozenset(),
+}
+
+
+def touches(kind: str) -> frozenset[Family]:
+    """The families that an object of this kind can change. Services and Pods (replicas): all of them."""
+    return _TOUCHES.get(kind, _ALL)
+
+
+def listeners(index: Index, replica: LocalReplica) -> dict[str, Mapping[str, Any]]:
+    """The listeners of a proxy by name."""
+    if replica.gateway:
+        made = gateway_listeners(index, replica)
+    else:
+        made = [inbound_listener(index, replica), *sidecar_listeners(index, replica)]
+    return {str(listener["name"]): listener for listener in made}
+
+
+def outbound_routes(index: Index, replica: LocalReplica) -> dict[str, dict[str, Any]]:
+    """The route configurations for what a proxy sends, by name: a sidecar's ``http_proxy``, a gateway's
+    ``http.<port>``.
+    """
+    return gateway_route_configurations(index, replica) if replica.gateway else sidecar_routes(index, replica)
+
+
+def resources(index: Index, replica: LocalReplica) -> ProxyResources:
+    """Everything that one proxy gets."""
+    return ProxyResources(
+        bootstrap=bootstrap(replica),
+        listeners=listeners(index, replica),
+        clusters=clusters(index, replica),
+        endpoints=endpoints(index, replica),
+        routes={**inbound_routes(index, replica), **outbound_routes(index, replica)},
+    )
+
+
+def proxy_resources(world: World, replica: LocalReplica) -> ProxyResources:
+    """Everything that one proxy gets, for those who translate a single one."""
+    return resources(Index(world), replica)

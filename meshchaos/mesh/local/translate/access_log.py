@@ -1,0 +1,77 @@
+"""The access log of every proxy: one JSON line a request, and its reader.
+
+The format is ours alone: whoever changes a field here changes ``parse_line`` with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from meshchaos.mesh.local.translate.names import Json, extension
+from meshchaos.mesh.seam import ProxyLogLine
+
+FORMAT: dict[str, str] = {
+    "start": "%START_TIME(%s.%6f)%",
+    "us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
+    "ms": "%DURATION%",
+    "id": "%REQ(X-REQUEST-ID)%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+    "authority": "%REQ(:AUTHORITY)%",
+    "status": "%RESPONSE_CODE%",
+    "grpc": "%GRPC_STATUS_NUMBER%",
+    "flags": "%RESPONSE_FLAGS%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "route": "%ROUTE_NAME%",
+    "cluster": "%UPSTREAM_CLUSTER_RAW%",
+    "upstream": "%UPSTREAM_HOST%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "attempted": "%UPSTREAM_HOSTS_ATTEMPTED%",
+    "transport_failure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+    "peer": "%DOWNSTREAM_PEER_URI_SAN%",
+    "received": "%BYTES_RECEIVED%",
+    "sent": "%BYTES_SENT%",
+}
+"""Key of the line -> Envoy's operator. Times: ``start`` epoch seconds, ``us`` microseconds from the request's first
+byte to the response's last, null where there was no such byte; ``ms`` is there always.
+"""
+
+_HEADER = "h:"
+"""Prefix of the keys of the request headers asked for."""
+
+
+def access_log(path: str, side: str, headers: Sequence[str]) -> list[Json]:
+    """The ``access_log`` of a connection manager or TCP proxy. ``side``: ``inbound`` or ``outbound``."""
+    fields = {"side": side, **FORMAT, **{_HEADER + name: f"%REQ({name})%" for name in headers}}
+    config = extension("access_loggers.file.v3.FileAccessLog", path=path, log_format={"json_format": fields})
+    return [{"name": "envoy.access_loggers.file", "typed_config": config}]
+
+
+def parse_line(line: bytes) -> ProxyLogLine:
+    """One whole line of ``access.log``. Raises ValueError or KeyError for what is none of ours."""
+    fields: dict[str, Any] = json.loads(line)
+    get = fields.get
+    micros = get("us")
+    flags = get("flags")
+    attempted = get("attempted")
+    return ProxyLogLine(
+        start=float(fields["start"]),
+        duration=micros / 1e6 if isinstance(micros, int) else (get("ms") or 0) / 1e3,
+        side=fields["side"],
+        request_id=get("id") or "",
+        method=get("method") or "",
+        path=get("path") or "",
+        authority=get("authority") or "",
+        status=get("status") or 0,
+        flags=tuple(flags.split(",")) if flags and flags != "-" else (),
+        details=get("details") or "",
+        route=get("route") or "",
+        cluster=get("cluster") or "",
+        upstream_host=get("upstream") or "",
+        attempts=get("attempts") or 0,
+        hosts_attempted=tuple(attempted.split(",")) if attempted and attempted != "-" else (),
+        peer=get("peer") or "",
+        headers={key[2:]: value for key, value in fields.items() if value is not None and key.startswith(_HEADER)},
+    )

@@ -1,0 +1,123 @@
+"""Objects and replicas of the tests: a page that calls ratings (two versions), and a gateway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshchaos.mesh.local.addresses import AddressBlock
+from meshchaos.mesh.local.world import LocalReplica
+from meshchaos.mesh.objects import Manifest
+
+_clock = iter(range(10**6))
+
+
+def made(kind: str, name: str, namespace: str, spec: dict[str, Any], **metadata: Any) -> Manifest:
+    """An object as the store keeps it, each younger than the one before."""
+    second = next(_clock)
+    stamp = f"2026-01-01T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}Z"
+    return {
+        "apiVersion": "x",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace, "creationTimestamp": stamp, "uid": str(second), **metadata},
+        "spec": spec,
+    }
+
+
+def service(name: str, namespace: str = "shop", port: int = 9080, **fields: Any) -> Manifest:
+    ports = [{"name": "http", "port": port, **fields}]
+    return made("Service", name, namespace, {"selector": {"app": name}, "ports": ports})
+
+
+def virtual_service(host: str, *http: dict[str, Any], name: str = "", **spec: Any) -> Manifest:
+    return made("VirtualService", name or host, "shop", {"hosts": [host], "http": list(http), **spec})
+
+
+def to(host: str = "ratings", subset: str = "", weight: int | None = None, **extra: Any) -> dict[str, Any]:
+    destination: dict[str, Any] = {"host": host, **({"subset": subset} if subset else {})}
+    return {"destination": destination, **({} if weight is None else {"weight": weight}), **extra}
+
+
+def destination_rule(host: str = "ratings", name: str = "", namespace: str = "shop", **spec: Any) -> Manifest:
+    return made("DestinationRule", name or host, namespace, {"host": host, **spec})
+
+
+SUBSETS = [{"name": "v1", "labels": {"version": "v1"}}, {"name": "v2", "labels": {"version": "v2"}}]
+
+
+def server_fault(fault: dict[str, Any], app: str = "ratings", name: str = "chaos-1", **match: Any) -> Manifest:
+    """The fault at the server's own proxy, as an EnvoyFilter."""
+    fields = {"@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault", **fault}
+    vhost = {"name": "inbound|http|9080", "route": {"name": "default"}}
+    patch = {
+        "applyTo": "HTTP_ROUTE",
+        "match": {"context": "SIDECAR_INBOUND", "routeConfiguration": {"name": "inbound|9080||", "vhost": vhost}},
+        "patch": {
+            "operation": "MERGE",
+            "value": {"typed_per_filter_config": {"envoy.filters.http.fault": fields}},
+        },
+    }
+    spec = {"workloadSelector": {"labels": {"app": app, **match}}, "configPatches": [patch]}
+    return made("EnvoyFilter", name, "shop", spec)
+
+
+def aborted(status: int, share: float = 100) -> dict[str, Any]:
+    percentage = {"numerator": int(share * 10_000), "denominator": "MILLION"}
+    return {"abort": {"http_status": status, "percentage": percentage}}
+
+
+def base_objects() -> list[Manifest]:
+    gateway = {
+        "selector": {"istio": "ingressgateway"},
+        "servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["shop.example"]}],
+    }
+    ingress = {
+        "selector": {"istio": "ingressgateway"},
+        "ports": [{"name": "http2", "port": 80, "targetPort": 8080}],
+    }
+    return [
+        service("page"),
+        service("ratings"),
+        made("Service", "istio-ingressgateway", "istio-system", ingress),
+        made("Gateway", "shop", "shop", gateway),
+        virtual_service("shop.example", {"route": [to("ratings")]}, name="way-in", gateways=["shop"]),
+    ]
+
+
+def replica(name: str, address: str, **fields: Any) -> LocalReplica:
+    values: dict[str, Any] = {
+        "namespace": "shop",
+        "workload": name,
+        "labels": {"app": name},
+        "service_account": name,
+        "sidecar": True,
+        "gateway": False,
+        "serving": True,
+        "applications": {9080: "127.0.0.1:1"},
+        "service_ports": {},
+        "directory": "/nowhere",
+        "admin": "/nowhere/admin.sock",
+        "xds": "/nowhere/xds.sock",
+    }
+    return LocalReplica(name=name, address=address, **{**values, **fields})
+
+
+def base_replicas(block: AddressBlock) -> list[LocalReplica]:
+    def ratings(version: str) -> LocalReplica:
+        labels = {"app": "ratings", "version": version}
+        name = f"ratings-{version}"
+        return replica(name, block.replica(), labels=labels, service_account="ratings")
+
+    ports = {"ratings.shop.svc.cluster.local:9080": 16000}
+    return [
+        replica("page", block.replica(), service_ports=ports),
+        ratings("v1"),
+        ratings("v2"),
+        replica(
+            "gateway",
+            block.replica(),
+            namespace="istio-system",
+            labels={"istio": "ingressgateway"},
+            gateway=True,
+            applications={},
+        ),
+    ]
