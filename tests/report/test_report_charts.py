@@ -134,5 +134,5 @@ def test_a_million_requests_make_a_small_page(tmp_path: Path) -> None:
 
 def test_a_page_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     target = tmp_path / "no such folder" / "report.html"
-    with pytest.raises(EvidenceError, match="cannot write .*report.html: No such file or directory"):
+    with pytest.raises(EvidenceError, match=r"cannot write .*report\.html: No such file or directory"):
         page.write(result(tmp_path), {}, target=target)
