@@ -64,34 +64,66 @@ class AdminClient:
         self._connection.close()
 
 
+class AsyncClient:
+    """One kept connection for the event loop: ``target`` is ``host:port``, or the path of a Unix socket."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._lock = asyncio.Lock()
+
+    async def get(self, path: str, *, timeout: float = 5.0) -> tuple[int, bytes]:
+        """Status and body of one GET. Raises OSError, TimeoutError, EOFError."""
+        async with self._lock, asyncio.timeout(timeout):
+            kept = self._streams is not None
+            try:
+                return await self._exchange(path)
+            except (OSError, EOFError):
+                self.close()
+                if not kept:
+                    raise
+                # The kept connection may have been closed under us: once more on a new one.
+                return await self._exchange(path)
+            except BaseException:
+                self.close()
+                raise
+
+    async def _exchange(self, path: str) -> tuple[int, bytes]:
+        if self._streams is None:
+            if "/" in self._target:
+                self._streams = await asyncio.open_unix_connection(self._target)
+            else:
+                host, _, port = self._target.rpartition(":")
+                self._streams = await asyncio.open_connection(host, int(port))
+        reader, writer = self._streams
+        writer.write(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        status = int(head.split(" ", 2)[1])
+        if "transfer-encoding: chunked" in head:
+            return status, await _read_chunks(reader)
+        length = next((line for line in head.split("\r\n") if line.startswith("content-length:")), "content-length: 0")
+        return status, await reader.readexactly(int(length.partition(":")[2]))
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
 async def fetch(target: str, path: str, *, timeout: float = 5.0) -> tuple[int, bytes]:
-    """One GET: ``target`` is ``host:port``, or the path of a Unix socket. Raises OSError, TimeoutError, EOFError."""
-    async with asyncio.timeout(timeout):
-        if "/" in target:
-            reader, writer = await asyncio.open_unix_connection(target)
-        else:
-            host, _, port = target.rpartition(":")
-            reader, writer = await asyncio.open_connection(host, int(port))
-        try:
-            writer.write(f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
-            answer = await reader.read()
-        finally:
-            writer.close()
-    head, gap, body = answer.partition(b"\r\n\r\n")
-    if not gap:
-        raise EOFError("no answer")
-    if b"transfer-encoding: chunked" in head.lower():
-        body = _dechunk(body)
-    return int(head.split(b" ", 2)[1]), body
+    """One GET on a connection of its own. Raises as ``AsyncClient.get``."""
+    client = AsyncClient(target)
+    try:
+        return await client.get(path, timeout=timeout)
+    finally:
+        client.close()
 
 
-def _dechunk(data: bytes) -> bytes:
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
     parts = []
-    while data:
-        size, _, data = data.partition(b"\r\n")
-        length = int(size, 16)
-        if length == 0:
-            break
-        parts.append(data[:length])
-        data = data[length + 2 :]
-    return b"".join(parts)
+    while True:
+        size = int((await reader.readuntil(b"\r\n")).split(b";")[0], 16)
+        data = await reader.readexactly(size + 2)
+        if size == 0:
+            return b"".join(parts)
+        parts.append(data[:-2])
