@@ -89,10 +89,12 @@ class Tally:
 
 @dataclass(slots=True)
 class _Seen:
-    """How much of one load's rows is counted: their number, and the last one to know them again by."""
+    """How much of one load's rows is counted: their number, and the first and the last of them, byte for
+    byte, to know them again by.
+    """
 
-    rows: int = 0
-    last: tuple[float, int] | None = None
+    rows: int
+    ends: tuple[bytes, bytes]
 
 
 @dataclass
@@ -117,8 +119,7 @@ class Counter:
         fresh = [self._unseen(some) for some in windows]
         for some in windows:
             if len(some):
-                last = some.rows[-1]
-                self._seen[some.load] = _Seen(len(some), (float(last["start"]), int(last["seq"])))
+                self._seen[some.load] = _Seen(len(some), (some.rows[0].tobytes(), some.rows[-1].tobytes()))
         for some in self.measure.select(fresh):
             self._add(some)
         return self._tally(end)
@@ -129,12 +130,11 @@ class Counter:
 
     def _grew(self, window: Samples) -> bool:
         seen = self._seen.get(window.load)
-        if seen is None or seen.rows == 0:
+        if seen is None:
             return True
         if len(window) < seen.rows:
             return False
-        row = window.rows[seen.rows - 1]
-        return seen.last == (float(row["start"]), int(row["seq"]))
+        return seen.ends == (window.rows[0].tobytes(), window.rows[seen.rows - 1].tobytes())
 
     def _add(self, samples: Samples) -> None:
         import numpy as np
