@@ -100,23 +100,33 @@ def subset(rule: Manifest | None, name: str) -> Mapping[str, Any] | None:
 
 
 def traffic_policy(rule: Manifest | None, port: int, subset_name: str | None = None) -> dict[str, Any]:
-    """The policy of one cluster: the rule's, overridden field by field by the subset's, then for ``port`` the port's.
+    """The policy of one cluster: the rule's for ``port``, overridden field by field by the subset's for ``port``.
 
-    A port-level entry replaces connectionPool, outlierDetection, loadBalancer and tls altogether: what it leaves out
-    is the default, not inherited (``model.MergeTrafficPolicy``).
+    A port-level entry stands for connectionPool, outlierDetection, loadBalancer and tls altogether: what it leaves
+    out is the default, not inherited (``util.MergeSubsetTrafficPolicy``).
     """
-    top = ((rule or {}).get("spec") or {}).get("trafficPolicy") or {}
-    inner = (subset(rule, subset_name) or {}).get("trafficPolicy") or {} if subset_name else {}
-    merged = {key: value for key, value in top.items() if key != "portLevelSettings"}
-    merged.update({key: value for key, value in inner.items() if key != "portLevelSettings" and value is not None})
-    levels = [*(inner.get("portLevelSettings") or ()), *(top.get("portLevelSettings") or ())]
-    for level in levels:
-        if (level.get("port") or {}).get("number") == port:
-            for key in ("connectionPool", "outlierDetection", "loadBalancer", "tls"):
-                merged.pop(key, None)
-            merged.update({key: value for key, value in level.items() if key != "port"})
-            break
+    if rule is None:
+        return {}
+    merged, _ = _at_port((rule.get("spec") or {}).get("trafficPolicy"), port)
+    inner = (subset(rule, subset_name) or {}).get("trafficPolicy") if subset_name else None
+    if inner:
+        own, replaces = _at_port(inner, port)
+        if replaces:
+            merged = {key: value for key, value in merged.items() if key not in _PORT_LEVEL}
+        merged.update(own)
     return merged
+
+
+_PORT_LEVEL = frozenset({"connectionPool", "outlierDetection", "loadBalancer", "tls"})
+
+
+def _at_port(policy: Mapping[str, Any] | None, port: int) -> tuple[dict[str, Any], bool]:
+    """A trafficPolicy for one port, and whether it is a port-level entry."""
+    for level in (policy or {}).get("portLevelSettings") or ():
+        if (level.get("port") or {}).get("number") == port:
+            return {key: value for key, value in level.items() if key != "port" and value is not None}, True
+    kept = {key: value for key, value in (policy or {}).items() if key != "portLevelSettings" and value is not None}
+    return kept, False
 
 
 def _selector(rule: Manifest) -> dict[str, str] | None:

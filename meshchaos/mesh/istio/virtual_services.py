@@ -92,18 +92,19 @@ def for_gateway(
     objects: Iterable[Manifest], gateway: str, namespace: str, hosts: Sequence[str] = ("*",), domain: str = DOMAIN
 ) -> list[tuple[Manifest, list[str]]]:
     """The VirtualServices that a gateway proxy of ``namespace`` merges for the Gateway ``<namespace>/<name>``, in
-    order, each with those of its hosts that the server's ``hosts`` (``*.example``, ``ns/host``, ``*/host``) let in.
+    order, each with the hosts it is reached by: what its own hosts and the server's ``hosts`` (``*.example``,
+    ``ns/host``, ``*/host``) have in common, the narrower of each pair.
     """
     gateway_namespace = gateway.partition("/")[0]
     result = []
     for item in bound(objects, gateway, namespace):
-        chosen = [
-            host
-            for host in hosts_of(item, domain)
-            if any(_lets_in(str(pattern), host, namespace_of(item), gateway_namespace) for pattern in hosts)
+        served = [_served(str(pattern), namespace_of(item), gateway_namespace) for pattern in hosts]
+        own = hosts_of(item, domain)
+        common = [
+            narrow for host in own for pattern in served if pattern is not None and (narrow := _common(host, pattern))
         ]
-        if chosen:
-            result.append((item, chosen))
+        if common:
+            result.append((item, list(dict.fromkeys(common))))
     return result
 
 
@@ -153,10 +154,15 @@ def source_matches(
     return match.get("sourceNamespace") in (None, "", namespace)
 
 
-def _lets_in(pattern: str, host: str, namespace: str, gateway_namespace: str) -> bool:
+def _served(pattern: str, namespace: str, gateway_namespace: str) -> str | None:
+    """The host of a server's ``[namespace/]host`` for VirtualServices of ``namespace``; None: not for them."""
     owner, slash, inside = pattern.partition("/")
     if not slash:
-        return matches(pattern, host)
+        return pattern.lower()
     if owner == ".":
         owner = gateway_namespace
-    return owner in ("*", namespace) and matches(inside, host)
+    return inside.lower() if owner in ("*", namespace) else None
+
+
+def _common(one: str, other: str) -> str | None:
+    return one if matches(other, one) else other if matches(one, other) else None

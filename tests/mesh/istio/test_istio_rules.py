@@ -134,6 +134,8 @@ class TestGoverningVirtualService:
         ]
         own = vs.for_gateway([one, two], "shop/way-in", "istio-system", ["./*.example"])
         assert [item["metadata"]["name"] for item, _ in own] == ["one"]
+        every = obj("VirtualService", "every", {"hosts": ["*"], "gateways": ["way-in"]})
+        assert vs.for_gateway([every], "shop/way-in", "istio-system", ["*/c.example"]) == [(every, ["c.example"])]
 
     def test_routes_and_weights(self) -> None:
         lone = {"route": [{"destination": {"host": "ratings"}, "weight": 0}]}
@@ -203,6 +205,11 @@ class TestDestinationRules:
         assert rules.traffic_policy(rule, 9080) == {"connectionPool": {"tcp": {"maxConnections": 2}}}
         assert rules.traffic_policy(rule, 80, "v1") == {
             "connectionPool": {"tcp": {"maxConnections": 1}},
+            "outlierDetection": {"interval": "2s"},
+        }
+        # The subset overrides what the rule says for the port.
+        assert rules.traffic_policy(rule, 9080, "v1") == {
+            "connectionPool": {"tcp": {"maxConnections": 2}},
             "outlierDetection": {"interval": "2s"},
         }
 
