@@ -185,7 +185,7 @@ class FakeMesh:
 
     def _did(self, call: str) -> None:
         self.calls.append(call)
-        queue = self.fail.get(call) or self.fail.get(call.split()[0])
+        queue = self.fail.get(call) or self.fail.get(call.partition(" ")[0])
         if queue:
             error = queue.pop(0)
             if error is not None:

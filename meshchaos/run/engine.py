@@ -19,7 +19,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import meshchaos
 from meshchaos.checks.judge import look
@@ -35,7 +34,7 @@ from meshchaos.run.clock import Clock
 from meshchaos.run.faultset import FaultSet
 from meshchaos.run.history_file import HistoryWriter
 from meshchaos.run.judge import judge_run
-from meshchaos.run.loads import Loads, load_plan
+from meshchaos.run.loads import Loads, load_plans
 from meshchaos.run.outcome import RunStopped
 from meshchaos.run.plain import plain
 from meshchaos.run.plan import Plan
@@ -123,7 +122,7 @@ class Engine:
             recorder.emit(events.Warned(started, warning))
         stops: list[str] = []
         with self._noted(recorder, stops):
-            self._preflight(recorder, watch)
+            self._preflight(watch)
             with self._journal(faults), loads:
                 self._live(recorder, watch, faults, stops)
         self._tell_trouble(recorder, faults, stops)
@@ -220,7 +219,7 @@ class Engine:
             faults.records[placement.id] = record
             recorder.emit(events.Evidence(self.clock.now(), record))
 
-    def _preflight(self, recorder: Recorder, watch: Watch) -> None:
+    def _preflight(self, watch: Watch) -> None:
         self.state = "preflight; nothing is applied"
         held = self.mesh.journal.entries()
         if held:
@@ -229,14 +228,11 @@ class Engine:
                 f"mesh {self.mesh.name}: run {entry.run_id} ({entry.owner}) holds it or left changes behind; "
                 f"if it is over, say: {self.heal_command}"
             )
-        for load in self._experiment.loads:
+        for load in watch.loads.plans:
             watch.stop()
-            path = next((r.path for r in load.requests if r.method in ("GET", "HEAD")), None)
-            url = load.target if path is None else _with_path(load.target, path)
-            entry_ = self.plan.entries[load.name]
-            silent = self.rooms.probe(entry_, url, min(_PROBE, load.timeout))
+            silent = self.rooms.probe(load, min(_PROBE, load.timeout))
             if silent is not None:
-                raise RunStopped("invalid", f"load {load.name}: no answer {entry_.words} from {url}: {silent}")
+                raise RunStopped("invalid", f"load {load.name}: no answer {load.entry.words}: {silent}")
 
     @contextmanager
     def _journal(self, faults: FaultSet) -> Iterator[None]:
@@ -289,19 +285,14 @@ class Engine:
 
     def _load_plans(self) -> list[LoadPlan]:
         plan = self.plan
-        return [
-            load_plan(
-                self._experiment,
-                load,
-                index,
-                entry=plan.entries[load.name],
-                run_id=plan.run_id,
-                seed=plan.seed,
-                folder=self.folder,
-                seconds=plan.seconds,
-            )
-            for index, load in enumerate(self._experiment.loads)
-        ]
+        return load_plans(
+            self._experiment,
+            plan.entries,
+            run_id=plan.run_id,
+            seed=plan.seed,
+            folder=self.folder,
+            seconds=plan.seconds,
+        )
 
     def _started(self, at: float) -> events.RunStarted:
         experiment, plan = self._experiment, self.plan
@@ -368,11 +359,6 @@ def plan_words(plan: Plan) -> Iterator[str]:
     yield "phases: " + ", ".join(f"{name} {seconds:g}s" for name, seconds in phases)
     for placement in plan.placements:
         yield f"fault {placement.id}: {placement.kind} {placement.edge}, at the {placement.at}: {placement.reason}"
-
-
-def _with_path(target: str, path: str) -> str:
-    parts = urlsplit(target)
-    return f"{parts.scheme}://{parts.netloc}{path}"
 
 
 def _owner() -> str:

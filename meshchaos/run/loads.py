@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 from meshchaos.errors import LoadError, UserError
-from meshchaos.experiment.model import Experiment, Load, Secret, TextOrSecret
+from meshchaos.experiment.model import Experiment, TextOrSecret
 from meshchaos.history.records import GeneratorHealth
-from meshchaos.history.samples import Samples, sample_file
-from meshchaos.load.driver import LoadDriver, LoadPlan, Pulse, RequestPlan
+from meshchaos.history.samples import Samples
+from meshchaos.load.driver import LoadDriver, LoadPlan, Pulse
+from meshchaos.load.plan import plan_loads
 from meshchaos.mesh.seam import Entry
 from meshchaos.run.clock import Clock
 
@@ -40,67 +40,20 @@ def secret_text(value: TextOrSecret, place: str, folder: Path) -> str:
         raise UserError(f"{place}: the secret's file {path} cannot be read: {error.strerror}") from error
 
 
-def load_plan(
-    experiment: Experiment,
-    load: Load,
-    index: int,
-    *,
-    entry: Entry,
-    run_id: str,
-    seed: int,
-    folder: Path,
-    seconds: float,
-) -> LoadPlan:
-    """One load ready to go, with its secrets. Raises UserError for a secret that is not there."""
-    where = load.where or experiment.where
-    place = f"{where.file}:{where.line}: {where.path}" if where.line else where.file
-    base = Path(experiment.where.file).parent
-
-    def text(value: TextOrSecret) -> str:
-        return secret_text(value, place, base)
-
-    requests = tuple(
-        RequestPlan(
-            name=request.name,
-            method=request.method,
-            path=request.path,
-            headers={name: text(value) for name, value in request.headers.items()},
-            body=None if request.body is None else text(request.body).encode(),
-            weight=request.weight,
-        )
-        for request in load.requests
-    )
-    return LoadPlan(
-        name=load.name,
-        index=index,
+def load_plans(
+    experiment: Experiment, entries: Mapping[str, Entry], *, run_id: str, seed: int, folder: Path, seconds: float
+) -> list[LoadPlan]:
+    """The loads ready to go, with their secrets. Raises UserError for a secret that is not there."""
+    where = experiment.where
+    base = Path(where.file).parent
+    return plan_loads(
+        experiment.loads,
+        entry=lambda load: entries[load.name],
+        reveal=lambda value: secret_text(value, where.file, base),
         run_id=run_id,
-        entry=entry,
-        target=load.target,
-        requests=requests,
-        rate=load.rate,
-        arrivals=load.arrivals,
-        timeout=load.timeout,
-        max_in_flight=load.max_in_flight,
-        seed=seed_for(seed, load.name),
+        seed=seed,
+        folder=folder,
         duration=seconds + _BOUND_SLACK,
-        samples=sample_file(folder, load.name),
-        log=folder / f"load-{load.name}.log",
-        locustfile=Path(load.locustfile) if load.locustfile else None,
-        users=load.users,
-    )
-
-
-def seed_for(seed: int, name: str) -> int:
-    """A load's own seed: the run's, mixed with its name, the same on every machine."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:4], "big")
-
-
-def has_secrets(experiment: Experiment) -> bool:
-    return any(
-        isinstance(value, Secret)
-        for load in experiment.loads
-        for request in load.requests
-        for value in (*request.headers.values(), request.body)
     )
 
 

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from meshchaos.checks.kind import Check, CheckContext
-from meshchaos.errors import UserError
-from meshchaos.experiment.model import Experiment, Slo
+from meshchaos.errors import FileError, UserError
+from meshchaos.experiment.model import Experiment, Slo, Where
 from meshchaos.faults.kind import FaultContext, FaultKind, Placement
 from meshchaos.mesh.changes import Change
 from meshchaos.mesh.seam import Entry, Snapshot
@@ -113,22 +114,39 @@ def place(
     """Each fault placed, those that meet on one route combined by their kinds; in the order of the file.
     Raises CannotPlace as one line with the fault's place in the file.
     """
-    claims = tuple((e.kind, str(getattr(e.spec, "to", "") or "")) for e in experiment.expect)
+    claims = tuple((e.kind, _edge(e.spec)) for e in experiment.expect)
     placed: list[tuple[FaultKind, Placement]] = []
     for fault in experiment.faults:
         kind = kinds.faults[fault.kind]
         context = FaultContext(fault_id(run_id, fault.index), fault.index, seed, namespace, claims)
-        placed.append((kind, kind.place(fault.spec, snapshot, context)))
+        with _at(fault.where):
+            placed.append((kind, kind.place(fault.spec, snapshot, context)))
     families: dict[str, list[tuple[FaultKind, Placement]]] = {}
     for kind, placement in placed:
-        families.setdefault(type(kind).__qualname__, []).append((kind, placement))
-    combined = [
-        placement
-        for members in families.values()
-        for placement in members[0][0].combine(tuple(placement for _, placement in members))
-    ]
+        families.setdefault(getattr(kind, "family", type(kind).__qualname__), []).append((kind, placement))
+    combined: list[Placement] = []
+    for members in families.values():
+        with _at(experiment.where):
+            combined += members[0][0].combine(tuple(placement for _, placement in members))
     order = {fault_id(run_id, fault.index): fault.index for fault in experiment.faults}
     return tuple(sorted(combined, key=lambda placement: order.get(placement.id, len(order))))
+
+
+def _edge(spec: object) -> str:
+    """``from -> to`` of what an expectation is about, in the user's words; either may be empty."""
+    source, target = getattr(spec, "from_", None), getattr(spec, "to", None)
+    return f"{source or ''} -> {target or ''}" if source or target else ""
+
+
+@contextmanager
+def _at(where: Where) -> Iterator[None]:
+    """A mistake inside gets this place in the file."""
+    try:
+        yield
+    except FileError:
+        raise
+    except UserError as error:
+        raise FileError(str(error), file=where.file, line=where.line, col=where.col, path=where.path) from error
 
 
 def make_checks(experiment: Experiment, kinds: Kinds, slos: Mapping[str, Slo]) -> tuple[Check, ...]:
@@ -139,11 +157,11 @@ def make_checks(experiment: Experiment, kinds: Kinds, slos: Mapping[str, Slo]) -
     for expectation in experiment.expect:
         for check in kinds.checks[expectation.kind].checks(expectation, context):
             if check.name in seen:
-                raise UserError(
-                    f"{expectation.where.file}:{expectation.where.line}:{expectation.where.col}: "
-                    f"{expectation.where.path}: two expectations are called {check.name!r} (the other is "
-                    f"spec.expect[{seen[check.name]}]); give one of them a `name:`"
-                )
+                with _at(expectation.where):
+                    raise UserError(
+                        f"two expectations are called {check.name!r} (the other is spec.expect[{seen[check.name]}]); "
+                        "give one of them a `name:`"
+                    )
             seen[check.name] = expectation.index
             made.append(check)
     return tuple(made)

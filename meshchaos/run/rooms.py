@@ -9,7 +9,7 @@ from typing import Protocol
 from meshchaos.faults.kind import Placement
 from meshchaos.history.records import FaultRecord
 from meshchaos.load.driver import LoadDriver, LoadPlan
-from meshchaos.mesh.seam import Entry, Mesh
+from meshchaos.mesh.seam import Mesh
 
 
 class Prover(Protocol):
@@ -23,11 +23,11 @@ class Prover(Protocol):
 class Rooms:
     """``driver``: a generator for one load, told the tightest latency limit (s) that will be judged. ``prover``:
     begun just before the fault's first change, called with the run's id. ``log_headers``: the request headers that
-    proxies must log for the proofs. ``probe``: one request through an entry within so many seconds; why no answer
-    came, or None.
+    proxies must log for the proofs. ``probe``: one request of a load, within so many seconds; why no answer came,
+    or None.
     """
 
     driver: Callable[[LoadPlan, float | None], LoadDriver]
     prover: Callable[[Mesh, Placement, str], Prover]
     log_headers: Callable[[Sequence[Placement]], Sequence[str]]
-    probe: Callable[[Entry, str, float], str | None]
+    probe: Callable[[LoadPlan, float], str | None]

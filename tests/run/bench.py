@@ -51,7 +51,7 @@ class Bench:
             driver=self._driver,
             prover=lambda mesh, placement, run_id: self.prover or FakeProver(placement.proof.share),
             log_headers=lambda placements: (),
-            probe=lambda entry, url, timeout: self.silent,
+            probe=lambda load, timeout: self.silent,
         )
         return Engine(
             plan=plan,

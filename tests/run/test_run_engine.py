@@ -268,7 +268,7 @@ def test_a_target_that_never_answers_is_invalid_before_anything_is_done(bench: B
     bench.silent = "no answer within 2s"
     result = bench.run()
     assert (result.verdict, result.exit_code) == (Verdict.INVALID, 3)
-    assert "no answer through the gateway from http://shop.example/page: no answer within 2s" in result.reason
+    assert "no answer through the gateway: no answer within 2s" in result.reason
     assert bench.mesh.calls == []
 
 
@@ -349,10 +349,10 @@ def test_a_mesh_that_ends_takes_its_changes_with_it(bench: Bench) -> None:
 def test_a_listener_that_raises_cannot_keep_the_fault_in_place(bench: Bench) -> None:
     def broken(event: events.Event) -> None:
         if isinstance(event, events.FaultChanged):
-            raise ValueError("no screen")
+            raise OSError("no screen")
 
     bench.handlers = [broken]
-    with pytest.raises(ValueError, match="no screen"):
+    with pytest.raises(OSError, match="no screen"):
         bench.run()
     nothing_left(bench)
     assert json.loads((bench.folder / "result.json").read_text("utf-8"))["verdict"] == "PASS"

@@ -1,0 +1,38 @@
+"""One request of a load, sent by ourselves: does anybody answer at all?"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from typing import Final
+from urllib.parse import urlsplit
+
+from meshchaos.load.driver import LoadPlan
+
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+
+
+def probe_load(load: LoadPlan, timeout: float) -> str | None:
+    """Why no answer came within ``timeout`` seconds, or None; any status is an answer. A load that has no request
+    without side effects is only connected to.
+    """
+    host, _, port = load.entry.address.rpartition(":")
+    request = next((one for one in load.requests if one.method in _SAFE), None)
+    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=timeout)
+    try:
+        if request is None and load.locustfile is None:
+            connection.connect()
+            return None
+        target = urlsplit(load.target)
+        path = request.path if request is not None else (target.path or "/")
+        url = f"{target.scheme}://{target.netloc}{path}" if load.entry.proxied else path
+        headers = {"Host": load.entry.host, "User-Agent": "meshchaos"} | dict(request.headers if request else {})
+        connection.request(request.method if request is not None else "GET", url, headers=headers)
+        connection.getresponse().read()
+    except TimeoutError:
+        return f"{load.target} did not answer within {timeout:g}s (at {load.entry.address})"
+    except (OSError, http.client.HTTPException, socket.gaierror) as error:
+        return f"{load.target} at {load.entry.address}: {str(error) or type(error).__name__}"
+    finally:
+        connection.close()
+    return None
