@@ -46,16 +46,21 @@ class LocustDriver:
 
     def start(self) -> None:
         """Returns when the first request is on its way. Raises LoadError with Locust's own words."""
-        plan = self._plan
-        sample_file.create(plan)
-        self._file = sample_file.SampleFile(plan.samples)
-        self._spawn()
+        sample_file.create(self._plan)
+        self._file = sample_file.SampleFile(self._plan.samples)
+        try:
+            self._spawn()
+            self._await_first()
+        except BaseException:
+            self.close()
+            raise
+
+    def _await_first(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while not (pulse := self._read()) or (pulse.due == 0 and not pulse.finished):
             self._check()
             if time.monotonic() > deadline:
-                self.close()
-                raise LoadError(f"load {plan.name}: no request within {START_TIMEOUT:g} s{self._last_words()}")
+                raise LoadError(f"load {self._plan.name}: no request within {START_TIMEOUT:g} s{self._last_words()}")
             time.sleep(_STEP)
 
     def poll(self) -> Pulse:
@@ -98,18 +103,18 @@ class LocustDriver:
         )
 
     def close(self) -> None:
-        """Ends Locust and whatever it started, now. Samples can still be read. Idempotent."""
+        """Ends Locust and whatever it started, now. What it wrote can still be read. Idempotent."""
         process = self._process
-        if process is None:
-            return
-        if process.returncode is None:  # the group is ours alone as long as its leader is not reaped
+        if process is not None and process.returncode is None:  # not reaped: the group is still ours alone
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if self._pipe >= 0:
             os.close(self._pipe)
             self._pipe = -1
-        self._read()
+        if self._file is not None:
+            self._read()
+            self._file.close()
 
     def _spawn(self) -> None:
         plan = self._plan

@@ -82,9 +82,11 @@ class SampleFile:
         self.pulse: Pulse | None = None
 
     def read(self) -> int:
-        """Takes in what has come; how many rows that were, beats included."""
+        """Takes in what has come; how many rows that were, beats included. Nothing once closed."""
         import numpy as np
 
+        if self._file.closed:
+            return 0
         data = self._torn + self._file.read()
         whole = len(data) - len(data) % _ROW_BYTES
         self._torn = data[whole:]
@@ -136,6 +138,7 @@ class SampleFile:
         return tuple(json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n"))
 
     def close(self) -> None:
+        """What was read stays."""
         self._file.close()
 
 

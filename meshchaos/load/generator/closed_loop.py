@@ -54,6 +54,8 @@ class ClosedLoop:
         start = float(start) if isinstance(start, int | float) else now - latency
         response, failure = event.get("response"), event.get("exception")
         status = int(getattr(response, "status_code", 0) or 0)
+        if not status:  # what the file itself makes of it (``response.failure(...)``) hides why there was no answer
+            failure = getattr(response, "error", None) or failure
         outcome = outcome_of(status, failure)
         size = int(event.get("response_length") or 0)
         answered = outcome is Outcome.ANSWERED
