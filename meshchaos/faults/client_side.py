@@ -26,13 +26,6 @@ from meshchaos.mesh.istio.ports import may_be_http
 from meshchaos.mesh.objects import Manifest
 from meshchaos.mesh.seam import Snapshot
 
-GRPC_STATUS = (
-    *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
-    *("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED"),
-    *("INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"),
-)
-"""gRPC status names by their numbers, as a VirtualService wants them."""
-
 
 def place(fault: HttpFault, edge: Edge, mesh: Snapshot, context: FaultContext, reason: str) -> Placement:
     """Copies in the governing VirtualServices, or a VirtualService of our own. Raises CannotPlace."""
@@ -89,7 +82,7 @@ def istio_fault(fault: HttpFault) -> dict[str, Any]:
     if fault.delay is not None:
         return {"delay": {"fixedDelay": duration(fault.delay), **percentage}}
     if fault.grpc_status is not None:
-        return {"abort": {"grpcStatus": GRPC_STATUS[fault.grpc_status], **percentage}}
+        return {"abort": {"grpcStatus": fault.grpc_status, **percentage}}
     return {"abort": {"httpStatus": fault.http_status, **percentage}}
 
 

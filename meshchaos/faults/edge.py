@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -23,17 +23,17 @@ _NOT_IDENTITY = ("pod-template-hash", "chaos-")
 @dataclass(frozen=True, slots=True)
 class HttpFault:
     """One delay or abort as asked for. ``delay`` in seconds; ``percentage`` 0..100; ``replicas`` a number or a share
-    (0..1, float). ``at`` None: where it belongs.
+    (0..1, float); ``sources``: the clients meant, none: every one. ``at`` None: where it belongs.
     """
 
     to: str
-    source: str | None = None
+    sources: tuple[str, ...] = ()
     subset: str | None = None
     workload: str | None = None
     replicas: int | float | None = None
     delay: float | None = None
     http_status: int | None = None
-    grpc_status: int | None = None
+    grpc_status: str | None = None
     percentage: float = 100.0
     at: Literal["server", "client"] | None = None
     match: Match = field(default_factory=Match)
@@ -121,7 +121,7 @@ def resolve(fault: HttpFault, mesh: Snapshot, namespace: str) -> Edge:
         others=tuple(one for one in behind if one not in servers),
         target_ports=tuple(sorted(number for number in ports if number is not None)),
         subset_labels=subset_labels,
-        source=_source(fault.source, mesh, namespace) if fault.source else None,
+        source=_source(fault.sources, mesh, namespace) if fault.sources else None,
     )
 
 
@@ -186,17 +186,24 @@ def _subset(
     return chosen, labels
 
 
-def _source(reference: str, mesh: Snapshot, namespace: str) -> Source:
-    if reference.startswith("spiffe://"):
-        workloads = tuple(one for one in mesh.workloads if identity_of(one, mesh) == reference)
-        return Source(reference, workloads, (reference,))
-    if reference == "gateway" and not any(one.name == "gateway" for one in mesh.workloads):
-        workloads = tuple(one for one in mesh.workloads if one.gateway)
-        if not workloads:
-            raise CannotPlace("there is no gateway in this mesh")
-    else:
-        workloads = tuple(find_workloads(mesh.workloads, reference, namespace))
-    return Source(reference, workloads, tuple(dict.fromkeys(identity_of(one, mesh) for one in workloads)))
+def _source(references: Sequence[str], mesh: Snapshot, namespace: str) -> Source:
+    workloads: list[Workload] = []
+    identities: list[str] = []
+    for reference in references:
+        if reference.startswith("spiffe://"):
+            workloads += [one for one in mesh.workloads if identity_of(one, mesh) == reference]
+            identities.append(reference)
+            continue
+        if reference == "gateway" and not any(one.name == "gateway" for one in mesh.workloads):
+            found = [one for one in mesh.workloads if one.gateway]
+            if not found:
+                raise CannotPlace("there is no gateway in this mesh")
+        else:
+            found = find_workloads(mesh.workloads, reference, namespace)
+        workloads += found
+        identities += [identity_of(one, mesh) for one in found]
+    unique = {(one.namespace, one.name): one for one in workloads}
+    return Source(", ".join(references), tuple(unique.values()), tuple(dict.fromkeys(identities)))
 
 
 def identity_of(workload: Workload, mesh: Snapshot) -> str:

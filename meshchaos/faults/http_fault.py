@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from meshchaos.errors import CannotPlace
+from meshchaos.experiment.fields import (
+    About,
+    GrpcStatus,
+    HttpMatch,
+    HttpStatus,
+    OneOrMany,
+    Percentage,
+    PositiveDuration,
+    Replicas,
+    Text,
+    spec,
+)
 from meshchaos.experiment.model import SpecKind
 from meshchaos.faults import client_side, server_side
 from meshchaos.faults.combining import combine
 from meshchaos.faults.edge import Edge, HttpFault, resolve
 from meshchaos.faults.kind import FaultContext, Placement
-from meshchaos.faults.matching import Match, StringMatch
+from meshchaos.faults.matching import Match
 from meshchaos.mesh.seam import Snapshot
 
 _BYPASSED = {
@@ -24,44 +36,41 @@ _BYPASSED = {
 """Expectations about policies of a client, which a fault in that client's own proxy never meets."""
 
 
-@dataclass(frozen=True, slots=True)
-class MatchSpec:
-    """Which requests: ``headers``, ``uri``, ``method``, each Istio's StringMatch."""
-
-    headers: Mapping[str, StringMatch] | None = None
-    uri: StringMatch | None = None
-    method: StringMatch | None = None
-
-
-@dataclass(frozen=True, slots=True)
+@spec
 class DelaySpec:
-    """Requests to ``to`` wait for ``fixedDelay`` (seconds). ``percentage`` 0..100 of them."""
+    to: Annotated[Text, About("the service whose requests wait: ratings, ratings.bookinfo, ratings:9080")]
+    fixed_delay: Annotated[PositiveDuration, About("how long each of them waits before it goes on")]
+    from_: Annotated[OneOrMany[Text], About("only the requests of these workloads")] = ()
+    subset: Annotated[Text | None, About("only at the replicas of this subset of a DestinationRule")] = None
+    workload: Annotated[Text | None, About("only at the replicas of this workload")] = None
+    replicas: Annotated[Replicas | None, About("only at so many replicas (1, 50%), drawn by the run's seed")] = None
+    percentage: Annotated[Percentage, About("how many of the requests, each drawn by itself")] = 100.0
+    at: Annotated[Literal["server", "client"] | None, About("whose proxy waits; by itself the server's")] = None
+    match: Annotated[HttpMatch | None, About("only requests like these")] = None
 
-    to: str
-    fixedDelay: float  # noqa: N815
-    from_: str | None = None
-    subset: str | None = None
-    workload: str | None = None
-    replicas: int | float | None = None
-    percentage: float = 100.0
-    at: Literal["server", "client"] | None = None
-    match: MatchSpec | None = None
+    def check(self) -> None:
+        if self.fixed_delay < 0.001:
+            raise ValueError("fixedDelay must be at least 1ms")
+        _check_percentage(self.percentage)
 
 
-@dataclass(frozen=True, slots=True)
+@spec
 class AbortSpec:
-    """Requests to ``to`` are answered with ``httpStatus``, or ``grpcStatus`` (a name or a number)."""
+    to: Annotated[Text, About("the service whose requests fail: ratings, ratings.bookinfo, ratings:9080")]
+    http_status: Annotated[HttpStatus | None, About("what they are answered with, in the server's stead")] = None
+    grpc_status: Annotated[GrpcStatus | None, About("the same for gRPC: UNAVAILABLE")] = None
+    from_: Annotated[OneOrMany[Text], About("only the requests of these workloads")] = ()
+    subset: Annotated[Text | None, About("only at the replicas of this subset of a DestinationRule")] = None
+    workload: Annotated[Text | None, About("only at the replicas of this workload")] = None
+    replicas: Annotated[Replicas | None, About("only at so many replicas (1, 50%), drawn by the run's seed")] = None
+    percentage: Annotated[Percentage, About("how many of the requests, each drawn by itself")] = 100.0
+    at: Annotated[Literal["server", "client"] | None, About("whose proxy answers; by itself the server's")] = None
+    match: Annotated[HttpMatch | None, About("only requests like these")] = None
 
-    to: str
-    httpStatus: int | None = None  # noqa: N815
-    grpcStatus: str | int | None = None  # noqa: N815
-    from_: str | None = None
-    subset: str | None = None
-    workload: str | None = None
-    replicas: int | float | None = None
-    percentage: float = 100.0
-    at: Literal["server", "client"] | None = None
-    match: MatchSpec | None = None
+    def check(self) -> None:
+        if (self.http_status is None) == (self.grpc_status is None):
+            raise ValueError("an abort needs httpStatus or grpcStatus, one of the two")
+        _check_percentage(self.percentage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ class HttpFaultKind:
     kind: SpecKind
     family: str = "http"
 
-    def place(self, spec: DelaySpec | AbortSpec, mesh: Snapshot, context: FaultContext) -> Placement:
+    def place(self, spec: Any, mesh: Snapshot, context: FaultContext) -> Placement:
         """Where the fault goes and what proves it. Raises UserError, CannotPlace."""
         fault = fault_of(spec)
         edge = resolve(fault, mesh, context.namespace)
@@ -96,54 +105,26 @@ ABORT = HttpFaultKind(SpecKind("abort", AbortSpec, summary="requests are answere
 
 
 def fault_of(spec: DelaySpec | AbortSpec) -> HttpFault:
-    """The fault that a spec asks for. Raises CannotPlace for values that no proxy takes."""
-    asked = spec.match or MatchSpec()
-    headers = {name.lower(): _said(value) for name, value in (asked.headers or {}).items()}
-    common: dict[str, Any] = {
-        "to": spec.to,
-        "source": spec.from_,
-        "subset": spec.subset,
-        "workload": spec.workload,
-        "replicas": spec.replicas,
-        "percentage": spec.percentage,
-        "at": spec.at,
-        "match": Match(
-            headers=headers,
-            uri=_said(asked.uri) if asked.uri else None,
-            method=_said(asked.method) if asked.method else None,
-        ),
-    }
-    if not 0 < spec.percentage <= 100:
-        raise CannotPlace(f"percentage: {spec.percentage:g} is not above 0 and at most 100")
-    if round(spec.percentage * 10_000) == 0:
-        raise CannotPlace(f"percentage: {spec.percentage:g} is less than proxies can count (0.0001)")
-    if isinstance(spec, DelaySpec):
-        if spec.fixedDelay < 0.001:
-            raise CannotPlace("fixedDelay must be at least 1ms")
-        return HttpFault(delay=spec.fixedDelay, **common)
-    if (spec.httpStatus is None) == (spec.grpcStatus is None):
-        raise CannotPlace("abort needs either httpStatus or grpcStatus")
-    if spec.httpStatus is not None and not 200 <= spec.httpStatus < 600:
-        raise CannotPlace(f"httpStatus: {spec.httpStatus} is not from 200 to 599")
-    return HttpFault(http_status=spec.httpStatus, grpc_status=_grpc(spec.grpcStatus), **common)
+    """What a spec asks for."""
+    asked = spec.match or HttpMatch()
+    return HttpFault(
+        to=spec.to,
+        sources=tuple(spec.from_),
+        subset=spec.subset,
+        workload=spec.workload,
+        replicas=spec.replicas,
+        delay=spec.fixed_delay if isinstance(spec, DelaySpec) else None,
+        http_status=spec.http_status if isinstance(spec, AbortSpec) else None,
+        grpc_status=spec.grpc_status if isinstance(spec, AbortSpec) else None,
+        percentage=spec.percentage,
+        at=spec.at,
+        match=Match(asked.headers, asked.uri, asked.method),
+    )
 
 
-def _grpc(status: str | int | None) -> int | None:
-    if status is None:
-        return None
-    names = client_side.GRPC_STATUS
-    number = int(status) if str(status).isdigit() else None
-    if number is None and str(status).upper() in names:
-        number = names.index(str(status).upper())
-    if number is None or number >= len(names):
-        raise CannotPlace(f"grpcStatus: {status} is not one of {', '.join(names)}")
-    return number
-
-
-def _said(match: Any) -> dict[str, str]:
-    """One StringMatch as a mapping of its one key."""
-    fields = match if isinstance(match, Mapping) else {k: getattr(match, k, None) for k in ("exact", "prefix", "regex")}
-    return {key: str(value) for key, value in fields.items() if value is not None}
+def _check_percentage(percentage: float) -> None:
+    if round(percentage * 10_000) == 0:
+        raise ValueError(f"percentage: {percentage:g} injects nothing: proxies count in steps of 0.0001 %")
 
 
 def _refuse_blind_claims(placement: Placement, edge: Edge, context: FaultContext) -> None:

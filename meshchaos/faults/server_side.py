@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meshchaos.errors import CannotPlace
+from meshchaos.experiment.scalars import GRPC_STATUSES
 from meshchaos.faults.edge import Edge, HttpFault, choose_replicas, identity_labels, identity_of
 from meshchaos.faults.kind import FaultContext, Placement, Proof
 from meshchaos.faults.matching import envoy_headers, log_patterns
@@ -86,7 +87,7 @@ def http_fault(fault: HttpFault, headers: Sequence[Mapping[str, Any]] = ()) -> d
     if fault.delay is not None:
         result["delay"] = {"fixed_delay": duration(fault.delay), "percentage": share}
     elif fault.grpc_status is not None:
-        result["abort"] = {"grpc_status": fault.grpc_status, "percentage": share}
+        result["abort"] = {"grpc_status": GRPC_STATUSES.index(fault.grpc_status), "percentage": share}
     else:
         result["abort"] = {"http_status": fault.http_status, "percentage": share}
     if headers:
