@@ -14,7 +14,7 @@ from typing import Any, Final
 import yaml
 
 from meshchaos.errors import FileError
-from meshchaos.mesh.local.objects.schema import Path, show
+from meshchaos.mesh.local.objects.schema import Path
 
 _TRUE: Final = frozenset({"y", "yes", "on", "true"})
 _NULL, _BOOL, _INT, _FLOAT, _STR = (f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str"))
@@ -62,11 +62,6 @@ class Document:
                 break
             mark, node = found
         return mark.line + 1, mark.column + 1
-
-    def error(self, message: str, path: Path = ()) -> FileError:
-        """A mistake at ``path``."""
-        line, col = self.place(path)
-        return FileError(message, file=self.file, line=line, col=col, path=show(path))
 
 
 def documents(text: str, file: str) -> Iterator[Document]:

@@ -13,7 +13,7 @@ from meshchaos.errors import FileError, UserError
 from meshchaos.mesh.local.objects import builtin
 from meshchaos.mesh.local.objects.documents import Document, documents
 from meshchaos.mesh.local.objects.injection import template_labels
-from meshchaos.mesh.local.objects.schema import show
+from meshchaos.mesh.local.objects.schema import Problem
 from meshchaos.mesh.local.objects.validate import admit, problems, title
 from meshchaos.mesh.objects import Manifest, Ref, ref_of, selects
 
@@ -27,6 +27,7 @@ def read(paths: Iterable[Path]) -> list[Document]:
     Raises FileError for one mistake, UserError with a line each for several:
     ``file:line:col: VirtualService reviews.bookinfo: spec.http[0].retrys: unknown field; did you mean retries?``
     """
+    paths = list(paths)
     found: list[Document] = []
     wrong: list[FileError] = []
     seen: dict[Ref, Document] = {}
@@ -57,17 +58,15 @@ def complete(found: Sequence[Document]) -> list[Manifest]:
     for document, manifest in zip(found, objects, strict=True):
         ref, spec = ref_of(manifest), manifest.get("spec", {})
         if ref.namespace and Ref("Namespace", "", ref.namespace) not in there:
-            message = (
-                f"{ref}: there is no Namespace {ref.namespace} in the manifests; add it, with its istio-injection label"
-            )
-            wrong.append(document.error(message, ("metadata", "namespace")))
+            message = f"there is no Namespace {ref.namespace} in the manifests; add it, with its istio-injection label"
+            wrong.append(_at(document, Problem(("metadata", "namespace"), message)))
         if ref.kind == "Deployment":
             account = spec["template"]["spec"]["serviceAccountName"]
             if account != "default" and Ref("ServiceAccount", ref.namespace, account) not in there:
-                message = f"{ref}: there is no ServiceAccount {account} in namespace {ref.namespace}"
-                wrong.append(document.error(message, ("spec", "template", "spec", "serviceAccountName")))
+                message = f"there is no ServiceAccount {account} in namespace {ref.namespace}"
+                wrong.append(_at(document, Problem(("spec", "template", "spec", "serviceAccountName"), message)))
         if ref.kind == "Gateway" and not _served(spec.get("selector") or {}, everything):
-            wrong.append(document.error(f"{ref}: no Deployment has these labels on its Pods", ("spec", "selector")))
+            wrong.append(_at(document, Problem(("spec", "selector"), "no Deployment has these labels on its Pods")))
     _raise(wrong)
     return everything
 
@@ -82,22 +81,20 @@ def _served(selector: dict[str, str], objects: Iterable[Manifest]) -> bool:
 
 
 def _mistakes(document: Document, seen: dict[Ref, Document]) -> list[FileError]:
-    manifest = document.value
-    named = title(manifest)
-    found = [_at(document, f"{named}: {problem}", problem.path) for problem in problems(manifest)]
+    found = [_at(document, problem) for problem in problems(document.value)]
     if found:
         return found
-    ref = ref_of(manifest)
+    ref = ref_of(document.value)
     if ref in seen:
         file, line = seen[ref].file, seen[ref].place()[0]
-        return [_at(document, f"{named}: is given already at {file}:{line}", ("metadata", "name"))]
+        return [_at(document, Problem(("metadata", "name"), f"is given already at {file}:{line}"))]
     seen[ref] = document
     return []
 
 
-def _at(document: Document, message: str, path: tuple[str | int, ...] = ()) -> FileError:
-    line, col = document.place(path)
-    return FileError(message, file=document.file, line=line, col=col)
+def _at(document: Document, problem: Problem) -> FileError:
+    line, col = document.place(problem.path)
+    return FileError(f"{title(document.value)}: {problem}", file=document.file, line=line, col=col)
 
 
 def _raise(wrong: Sequence[FileError]) -> None:
@@ -130,4 +127,4 @@ def _text(file: Path) -> str:
         raise FileError(f"cannot be read: {error.strerror}", file=str(file)) from error
 
 
-__all__ = ["SUFFIXES", "Document", "complete", "load", "read", "show"]
+__all__ = ["SUFFIXES", "Document", "complete", "load", "read"]

@@ -5,7 +5,6 @@ What is not understood is refused by name, never dropped: a field that did nothi
 
 from __future__ import annotations
 
-import copy
 from typing import Any, Final
 
 from meshchaos.errors import Refused
@@ -75,7 +74,7 @@ def problems(manifest: Any) -> list[Problem]:
     kind, wrong = _kind(manifest)
     if kind is None:
         return [Problem((), wrong)]
-    body = manifest if not kind.typed else _without_nulls(manifest)
+    body = _as_json(manifest, nulls=not kind.typed)
     found: list[Problem] = []
     fields = {"apiVersion": anything, "kind": anything, "metadata": _metadata(kind), "status": anything, **kind.body}
     record(fields, required=("metadata", *kind.required))(body, (), found)
@@ -96,7 +95,7 @@ def admit(manifest: Manifest) -> Manifest:
     """A copy as the API server would store it: namespace and defaults filled in. Raises Refused."""
     check(manifest)
     kind = REGISTRY[manifest["kind"]]
-    stored: Manifest = _without_nulls(manifest) if kind.typed else copy.deepcopy(manifest)
+    stored: Manifest = _as_json(manifest, nulls=not kind.typed)
     metadata = stored["metadata"]
     metadata.pop("creationTimestamp", None)
     if kind.name in CLUSTER_SCOPED:
@@ -163,10 +162,10 @@ def _mark(key: str, value: Any) -> str | None:
     return None
 
 
-def _without_nulls(node: Any) -> Any:
-    """A copy without empty fields, which Kubernetes' own kinds take as left out."""
+def _as_json(node: Any, *, nulls: bool) -> Any:
+    """A copy as it comes back from an API server: 9080.0 is 9080, and empty fields are gone unless ``nulls``."""
     if isinstance(node, dict):
-        return {key: _without_nulls(value) for key, value in node.items() if value is not None}
+        return {key: _as_json(value, nulls=nulls) for key, value in node.items() if nulls or value is not None}
     if isinstance(node, list):
-        return [_without_nulls(item) for item in node]
-    return node
+        return [_as_json(item, nulls=nulls) for item in node]
+    return int(node) if isinstance(node, float) and node.is_integer() else node

@@ -82,7 +82,7 @@ GRPC_STATUS: Final = (
 def nanoseconds(value: str) -> int | None:
     """A duration in Go's notation (``1h30m``, ``1.5s``, ``250ms``, ``0``), None when it is not one."""
     sign = -1 if value.startswith("-") else 1
-    body = value.lstrip("+-") if value[:1] in {"+", "-"} else value
+    body = value[1:] if value[:1] in {"+", "-"} else value
     if body == "0":
         return 0
     parts = list(_PART.finditer(body))
@@ -137,8 +137,8 @@ def label_key(value: Any) -> str | None:
     """``[prefix/]name``."""
     if not isinstance(value, str):
         return "a key must be a text; put it in quotes"
-    prefix, _, name = value.rpartition("/")
-    fine = _QUALIFIED.fullmatch(name) and (not prefix or object_name(prefix) is None)
+    prefix, slash, name = value.rpartition("/")
+    fine = _QUALIFIED.fullmatch(name) and (not slash or object_name(prefix) is None)
     return None if fine else f"{value!r} is not a valid key"
 
 

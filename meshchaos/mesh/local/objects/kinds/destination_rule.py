@@ -17,6 +17,7 @@ from meshchaos.mesh.local.objects.schema import (
     integer,
     listing,
     mapping,
+    number,
     record,
     text,
     unsupported,
@@ -77,16 +78,28 @@ CONSISTENT_HASH = record(
     ),
 )
 
+
+def _share(value: Any) -> str | None:
+    return None if 0 <= value <= 100 else f"must be from 0 to 100, is {value}"
+
+
 LOAD_BALANCER = record(
     {
         "simple": _balancer,
         "consistentHash": CONSISTENT_HASH,
         "localityLbSetting": unsupported("the local mesh has one locality"),
         "zoneAwareLbSetting": unsupported("the local mesh has one locality"),
-        "warmup": unsupported(),
-        "warmupDurationSecs": unsupported(),
+        "warmup": record(
+            {
+                "duration": text(duration),
+                "minimumPercent": number(_share),
+                "aggression": number(lambda value: None if value > 0 else f"must be above 0, is {value}"),
+            },
+            required=("duration",),
+        ),
+        "warmupDurationSecs": text(duration),
     },
-    rules=(at_most_one("simple", "consistentHash"),),
+    rules=(at_most_one("simple", "consistentHash"), at_most_one("warmup", "warmupDurationSecs")),
 )
 
 CONNECTION_POOL = record(
@@ -138,6 +151,7 @@ OUTLIER_DETECTION = record(
         "consecutiveGatewayErrors": integer(0),
         "consecutiveLocalOriginFailures": integer(0),
         "splitExternalLocalOriginErrors": boolean,
+        "outlierDetectionHttpErrorCodes": listing(integer(100, 599)),
         "interval": text(duration),
         "baseEjectionTime": text(duration),
         "maxEjectionPercent": HUNDRED,
@@ -170,9 +184,9 @@ TRAFFIC_POLICY = record(
         ),
         "tunnel": unsupported(),
         "proxyProtocol": unsupported(),
-        "retryBudget": unsupported(),
+        "retryBudget": record({"percent": record({"value": number(_share)}), "minRetryConcurrency": COUNT}),
     },
-    rules=(at_least_one(*POLICIES, "portLevelSettings"),),
+    rules=(at_least_one(*POLICIES, "portLevelSettings", "retryBudget"),),
 )
 
 SPEC = record(

@@ -9,6 +9,7 @@ from meshchaos.mesh.local.objects.kinds.shared import LABELS
 from meshchaos.mesh.local.objects.schema import (
     Path,
     Problem,
+    did_you_mean,
     integer,
     kind_of,
     listing,
@@ -23,26 +24,27 @@ from meshchaos.mesh.local.objects.schema import (
 _ONLY = "the local mesh takes only applyTo HTTP_ROUTE, context SIDECAR_INBOUND, operation MERGE"
 
 
+FILTERS = ("envoy.filters.http.fault", "envoy.filters.http.cors")
+"""The filters of a sidecar that take settings from a route; those of others would do nothing there."""
+
+
+def _filter_settings(value: Any, path: Path, problems: list[Problem]) -> None:
+    """A protobuf Any under the name of a filter that is there; what it holds is for Envoy to judge."""
+    if path[-1] not in FILTERS:
+        hint = did_you_mean(str(path[-1]), FILTERS)
+        problems.append(Problem(path, f"the local mesh's sidecars have no such filter that looks at routes{hint}"))
+    elif not isinstance(value, dict) or not isinstance(value.get("@type"), str):
+        problems.append(Problem(path, "must be a mapping with '@type'"))
+
+
 def _value(value: Any, path: Path, problems: list[Problem]) -> None:
-    """Fields of Envoy's Route by their own names; what they hold is for Envoy to judge."""
+    """Fields of Envoy's Route; what they hold is for Envoy to judge."""
     if not isinstance(value, dict) or not value:
         problems.append(Problem(path, f"must be a mapping, is {kind_of(value)}"))
         return
-    for name in value:
-        if not isinstance(name, str) or name.lower() != name:
-            problems.append(
-                Problem((*path, str(name)), "write Envoy's fields with underscores (typed_per_filter_config)")
-            )
-    if "match" in value or "name" in value:
-        problems.append(Problem(path, "match and name of a route cannot be merged by the local mesh"))
-    filters = value.get("typed_per_filter_config", {})
-    mapping(record_with_type)(filters, (*path, "typed_per_filter_config"), problems)
-
-
-def record_with_type(value: Any, path: Path, problems: list[Problem]) -> None:
-    """A protobuf Any."""
-    if not isinstance(value, dict) or not isinstance(value.get("@type"), str):
-        problems.append(Problem(path, "must be a mapping with '@type'"))
+    for name in ("typed_per_filter_config", "typedPerFilterConfig"):
+        if name in value:
+            mapping(_filter_settings)(value[name], (*path, name), problems)
 
 
 PATCH = record(

@@ -9,6 +9,7 @@ from meshchaos.mesh.local.objects.kinds.shared import EXPORT_TO, ISTIO_NETWORKIN
 from meshchaos.mesh.local.objects.schema import (
     Check,
     Path,
+    Predicate,
     Problem,
     at_least_one,
     at_most_one,
@@ -74,12 +75,12 @@ MATCH = record(
         "sourceNamespace": text(dns_label),
         "gateways": listing(text(gateway_name)),
         "ignoreUriCase": boolean,
-        "statPrefix": unsupported(),
+        "statPrefix": text(),
     }
 )
 
 
-def _operations(changed: Any) -> Check:
+def _operations(changed: Predicate) -> Check:
     values = mapping(text(header_value, empty=True), key=changed)
     return record({"set": values, "add": values, "remove": listing(text(header_changed))})
 
@@ -125,7 +126,7 @@ FAULT = record(
             {
                 "fixedDelay": text(duration),
                 "percentage": PERCENT,
-                "percent": unsupported("is out of use in Istio; write percentage: {value: ...}"),
+                "percent": integer(0, 100),
                 "exponentialDelay": unsupported("is not supported by Istio; write fixedDelay"),
             },
             required=("fixedDelay",),
@@ -161,14 +162,18 @@ def _redirect_code(value: Any, path: Path, problems: list[Problem]) -> None:
 REDIRECT = record(
     {
         "uri": text(),
-        "prefixRewrite": unsupported(),
+        "prefixRewrite": text(),
         "authority": text(),
         "port": integer(1, 65535),
         "derivePort": word("FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT"),
         "scheme": word("http", "https"),
         "redirectCode": _redirect_code,
     },
-    rules=(at_most_one("port", "derivePort"), at_least_one("uri", "authority", "port", "derivePort", "scheme")),
+    rules=(
+        at_most_one("uri", "prefixRewrite"),
+        at_most_one("port", "derivePort"),
+        at_least_one("uri", "prefixRewrite", "authority", "port", "derivePort", "scheme"),
+    ),
 )
 
 DIRECT_RESPONSE = record(
@@ -191,7 +196,7 @@ _CORS_NAME = text(lambda name: None if name == "*" else header_name(name))
 CORS = record(
     {
         "allowOrigins": listing(string_match()),
-        "allowOrigin": unsupported("is out of use in Istio; write allowOrigins: [{exact: ...}]"),
+        "allowOrigin": listing(text()),
         "allowMethods": listing(
             word("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "*")
         ),
@@ -222,6 +227,13 @@ def _authority_once(http: Any) -> str | None:
     return "the authority may be set once only" if times > 1 else None
 
 
+def _prefix_rewritten(http: Any) -> str | None:
+    if "prefixRewrite" not in http.get("redirect", {}):
+        return None
+    others = [match for match in http.get("match", ()) if "prefix" not in match.get("uri", {"prefix": ""})]
+    return "redirect.prefixRewrite needs uri matches by prefix" if others else None
+
+
 HTTP = record(
     {
         "name": text(),
@@ -236,12 +248,12 @@ HTTP = record(
         "mirror": DESTINATION,
         "mirrors": listing(record({"destination": DESTINATION, "percentage": PERCENT}, required=("destination",))),
         "mirrorPercentage": PERCENT,
-        "mirrorPercent": unsupported("is out of use in Istio; write mirrorPercentage: {value: ...}"),
+        "mirrorPercent": integer(0, 100),
         "corsPolicy": CORS,
         "headers": HEADERS,
         "delegate": unsupported("delegation is not supported by the local mesh"),
     },
-    rules=(_one_action, at_most_one("mirror", "mirrors"), _authority_once),
+    rules=(_one_action, at_most_one("mirror", "mirrors"), _authority_once, _prefix_rewritten),
 )
 
 

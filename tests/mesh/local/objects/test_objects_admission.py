@@ -1,0 +1,375 @@
+"""What the local mesh takes, and what it says of the rest."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import yaml
+
+from meshchaos.errors import Refused
+from meshchaos.mesh.local.objects.kinds import REFUSED, REGISTRY
+from meshchaos.mesh.local.objects.validate import admit, check, problems
+
+GOOD = {
+    "VirtualService": """
+        hosts: [reviews, "*.example.com"]
+        gateways: [mesh, shop/ingress]
+        exportTo: [., other]
+        http:
+          - name: everything
+            match:
+              - name: tester
+                uri: {prefix: /reviews}
+                scheme: {exact: http}
+                method: {regex: GET|HEAD}
+                authority: {prefix: reviews}
+                headers: {end-user: {exact: jason}, x-there: {}, x-any: {regex: "*"}}
+                withoutHeaders: {x-not: {regex: "*"}}
+                queryParams: {q: {exact: "1"}}
+                port: 9080
+                sourceLabels: {app: page}
+                sourceNamespace: shop
+                gateways: [mesh]
+                ignoreUriCase: true
+                statPrefix: reviews
+            route:
+              - destination: {host: reviews, subset: v1, port: {number: 9080}}
+                weight: 90
+                headers: {request: {set: {x-a: "%START_TIME%"}, remove: [x-b]}}
+              - destination: {host: reviews, subset: v2}
+                weight: 10
+            timeout: 1m30s
+            retries: {attempts: 3, perTryTimeout: 1.5s, retryOn: "5xx,reset,503", backoff: 25ms,
+                      retryRemoteLocalities: true, retryIgnorePreviousHosts: false}
+            fault:
+              delay: {fixedDelay: 2s, percentage: {value: 0.5}}
+              abort: {grpcStatus: UNAVAILABLE, percentage: {value: 100.0}}
+            rewrite: {uriRegexRewrite: {match: "^/a/(.*)", rewrite: '/b/\\1'}, authority: other}
+            mirrors: [{destination: {host: shadow}, percentage: {value: 5}}]
+            corsPolicy: {allowOrigins: [{exact: "*"}], allowMethods: [GET], maxAge: 24h, allowCredentials: false}
+            headers: {response: {add: {x-done: "100%%"}}}
+          - match: [{uri: {prefix: /old}}]
+            redirect: {prefixRewrite: /new, redirectCode: 308, derivePort: FROM_REQUEST_PORT}
+          - directResponse: {status: 503, body: {string: closed}}
+    """,
+    "DestinationRule": """
+        host: reviews.shop.svc.cluster.local
+        workloadSelector: {matchLabels: {app: page}}
+        trafficPolicy:
+          loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 30s, minimumPercent: 10, aggression: 1.5}}
+          connectionPool:
+            tcp: {maxConnections: 10, connectTimeout: 30ms, idleTimeout: 0s, tcpKeepalive: {probes: 3, time: 2h}}
+            http: {http1MaxPendingRequests: 1, http2MaxRequests: 10, maxRequestsPerConnection: 1, maxRetries: 3,
+                   idleTimeout: 10s, h2UpgradePolicy: UPGRADE, maxConcurrentStreams: 5}
+          outlierDetection: {consecutive5xxErrors: 3, consecutiveGatewayErrors: 0, interval: 1s,
+                             baseEjectionTime: 15s, maxEjectionPercent: 100, minHealthPercent: 0,
+                             splitExternalLocalOriginErrors: true, consecutiveLocalOriginFailures: 2}
+          tls: {mode: ISTIO_MUTUAL}
+          retryBudget: {percent: {value: 20}, minRetryConcurrency: 3}
+          portLevelSettings:
+            - port: {number: 9080}
+              loadBalancer: {consistentHash: {httpCookie: {name: c, ttl: 0s}, maglev: {tableSize: 1009}}}
+        subsets:
+          - {name: v1, labels: {version: v1}, trafficPolicy: {loadBalancer: {simple: RANDOM}}}
+    """,
+    "Gateway": """
+        selector: {istio: ingressgateway}
+        servers:
+          - port: {number: 80, name: http, protocol: HTTP}
+            hosts: ["*", "shop/*.example.com", "./a.example.com"]
+          - port: {number: 8080, name: http2, protocol: http2}
+            hosts: [b.example.com]
+    """,
+    "EnvoyFilter": """
+        workloadSelector: {labels: {app: ratings}}
+        configPatches:
+          - applyTo: HTTP_ROUTE
+            match:
+              context: SIDECAR_INBOUND
+              routeConfiguration: {name: "inbound|9080||", portNumber: 9080,
+                                   vhost: {name: "inbound|http|9080", route: {name: default, action: ROUTE}}}
+            patch:
+              operation: MERGE
+              value:
+                typed_per_filter_config:
+                  envoy.filters.http.fault:
+                    "@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault
+                    abort: {http_status: 503, percentage: {numerator: 1000000, denominator: MILLION}}
+    """,
+    "Service": """
+        selector: {app: reviews}
+        type: NodePort
+        clusterIP: 10.0.0.3
+        ports:
+          - {name: http, port: 80, targetPort: web, nodePort: 30080}
+          - {name: grpc, port: 90, appProtocol: grpc}
+    """,
+    "Deployment": """
+        replicas: 2
+        strategy: {rollingUpdate: {maxSurge: 1}}
+        selector: {matchLabels: {app: reviews}, matchExpressions: [{key: version, operator: In, values: [v1]}]}
+        template:
+          metadata:
+            labels: {app: reviews, version: v1}
+            annotations: {prometheus.io/port: "9080", sidecar.istio.io/inject: "true"}
+            creationTimestamp: null
+          spec:
+            serviceAccount: reviews
+            securityContext: {runAsUser: 1000}
+            volumes: [{name: tmp, emptyDir: null}]
+            containers:
+              - name: reviews
+                image: reviews:1
+                env: [{name: LOG_DIR, value: /tmp}]
+                readinessProbe: {httpGet: {path: /, port: 9080}}
+                resources: {limits: {cpu: "1"}}
+                ports: [{name: web, containerPort: 9080}, {containerPort: 53, protocol: UDP}]
+    """,
+}
+
+
+def an_object(kind: str, spec: Any = None) -> dict[str, Any]:
+    body = copy.deepcopy(spec) if spec is not None else yaml.safe_load(GOOD[kind])
+    return {
+        "apiVersion": REGISTRY[kind].versions[0],
+        "kind": kind,
+        "metadata": {"name": "reviews", "namespace": "shop"},
+        "spec": body,
+    }
+
+
+def set_at(manifest: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = [int(step) if step.isdigit() else step for step in path.split("/")]
+    node: Any = manifest
+    for step in parents:
+        node = node[step]
+    if value is ...:
+        del node[last]
+    else:
+        node[last] = value
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_all_that_is_built_is_taken_and_kept(kind: str) -> None:
+    manifest = an_object(kind)
+    assert problems(manifest) == []
+    stored = admit(manifest)
+    assert admit(stored) == stored, "admission is not stable"
+    for key, value in manifest["spec"].items():
+        if kind not in {"Service", "Deployment"}:
+            assert stored["spec"][key] == value
+
+
+@pytest.mark.parametrize("version", ["networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"])
+def test_older_versions_of_istio_are_taken(version: str) -> None:
+    assert problems({**an_object("VirtualService"), "apiVersion": version}) == []
+
+
+BAD = [
+    ("VirtualService", "spec/http/0/retrys", {}, "spec.http[0].retrys: unknown field; did you mean retries?"),
+    ("VirtualService", "spec/http/0/timeout", "2", "'2' is not a duration; write a number with its unit"),
+    ("VirtualService", "spec/http/0/timeout", 2, "spec.http[0].timeout: must be a text, is the number 2; put it in"),
+    ("VirtualService", "spec/http/0/timeout", "0s", "spec.http[0].timeout: must be at least 1ms"),
+    ("VirtualService", "spec/http/0/timeout", "1.5ms", "must be in whole milliseconds"),
+    ("VirtualService", "spec/http/0/timeout", None, "spec.http[0].timeout: must be a text, is empty"),
+    ("VirtualService", "spec/http/0/retries/attempts", -1, "spec.http[0].retries.attempts: must be from 0"),
+    ("VirtualService", "spec/http/0/retries/attempts", ..., "note that attempts left out is 0"),
+    (
+        "VirtualService",
+        "spec/http/0/retries/retryOn",
+        "5xx, reset",
+        "' reset' is not a retry policy; no blanks between",
+    ),
+    ("VirtualService", "spec/http/0/retries/retryOn", "5xxx", "'5xxx' is not a retry policy; did you mean 5xx?"),
+    ("VirtualService", "spec/http/0/retries/retryOn", "599", "'599' is not a retry policy"),
+    ("VirtualService", "spec/http/0/fault/delay/percentage/value", 100.1, "must be 0, or from 0.0001 to 100"),
+    ("VirtualService", "spec/http/0/fault/delay/percentage/value", "50%", "is the text '50%'; write a plain number"),
+    ("VirtualService", "spec/http/0/fault/delay/percentage", 50, "percentage: must be a mapping, is the number 50"),
+    ("VirtualService", "spec/http/0/fault/abort", {"httpStatus": 600}, "abort.httpStatus: must be from 200 to 599"),
+    ("VirtualService", "spec/http/0/fault/abort", {}, "spec.http[0].fault.abort: needs httpStatus or grpcStatus"),
+    ("VirtualService", "spec/http/0/fault/abort/grpcStatus", "DOWN", "'DOWN' is not a gRPC status"),
+    ("VirtualService", "spec/http/0/fault", {}, "spec.http[0].fault: needs delay or abort"),
+    ("VirtualService", "spec/http/0/route", [], "spec.http[0]: needs route, redirect or directResponse"),
+    ("VirtualService", "spec/http/0/route/0/destination/host", "*", "must name a host, not *"),
+    (
+        "VirtualService",
+        "spec/http/0/route/0/destination/port/number",
+        "9080",
+        "whole number, is the text '9080'; leave the",
+    ),
+    ("VirtualService", "spec/http/0/route/0/weight", -5, "weight: must be from 0"),
+    ("VirtualService", "spec/http/0/redirect", {"uri": "/"}, "fault may not be given together with redirect"),
+    ("VirtualService", "spec/http/1/redirect/redirectCode", 304, "must be 301, 302, 303, 307 or 308"),
+    ("VirtualService", "spec/http/1/match/0/uri", {"exact": "/a"}, "prefixRewrite needs uri matches by prefix"),
+    ("VirtualService", "spec/http/2/directResponse/status", 199, "must be an HTTP status from 200 to 599"),
+    ("VirtualService", "spec/http/0/rewrite/uri", "/x", "only one of uri and uriRegexRewrite may be given"),
+    ("VirtualService", "spec/http/0/headers/request", {"set": {"host": "x"}}, "the authority may be set once only"),
+    ("VirtualService", "spec/http/0/headers/response", {"remove": [":path"]}, "':path' cannot be changed"),
+    ("VirtualService", "spec/http/0/headers/response", {"set": {"a": "5%"}}, "a % sign must be written %%"),
+    ("VirtualService", "spec/http/0/mirror", {"host": "x"}, "only one of mirror and mirrors may be given"),
+    ("VirtualService", "spec/http/0/delegate", {"name": "x"}, "delegation is not supported by the local mesh"),
+    ("VirtualService", "spec/http/0/match/0/uri", {"prefx": "/a"}, "uri.prefx: unknown field; did you mean prefix?"),
+    ("VirtualService", "spec/http/0/match/0/uri/regex", "/a.*", "only one of prefix and regex may be given"),
+    ("VirtualService", "spec/http/0/match/0/method/regex", "(", "'(' is not a regular expression"),
+    ("VirtualService", "spec/http/0/match/0/method/regex", "(?=a)", "look-around and back-references are not in RE2"),
+    ("VirtualService", "spec/http/0/match/0/headers/end-user", {"exact": True}, "must be a text, is true; put it in"),
+    ("VirtualService", "spec/http/0/match/0/headers", {"a b": {}}, "'a b' is not a header name"),
+    ("VirtualService", "spec/http/0/match/0/gateways", ["a/b/c"], "must be a gateway's name or namespace/name"),
+    ("VirtualService", "spec/http/0/corsPolicy/maxAge", "1500ms", "must be in whole seconds"),
+    ("VirtualService", "spec/http/0/corsPolicy/allowMethods", ["get"], "is the text 'get'; did you mean GET?"),
+    ("VirtualService", "spec/hosts", [], "spec.hosts: must not be empty"),
+    ("VirtualService", "spec/hosts", ["a_b"], "'a_b' is not a host name"),
+    ("VirtualService", "spec/hosts", ["*.com", "a.com"], "the hosts *.com and a.com overlap"),
+    ("VirtualService", "spec/tcp", [{}], "spec.tcp: TCP routes are not supported by the local mesh yet"),
+    ("VirtualService", "spec/tls", [{}], "spec.tls: TLS routes are not supported by the local mesh yet"),
+    ("VirtualService", "spec/http", ..., "spec.http: is required"),
+    ("VirtualService", "spec/exportTo", ["*", "."], "* already means every namespace"),
+    ("VirtualService", "spec", ..., "spec: is required"),
+    ("VirtualService", "apiVersion", "networking.istio.io/v2", "write networking.istio.io/v1"),
+    ("VirtualService", "metadata/name", "Reviews", "'Reviews' must be lower-case letters"),
+    ("VirtualService", "metadata/label", {}, "metadata.label: unknown field; did you mean labels?"),
+    ("VirtualService", "extra", {}, "extra: unknown field"),
+    ("DestinationRule", "spec/trafficPolicy", {}, "spec.trafficPolicy: needs "),
+    ("DestinationRule", "spec/trafficPolicy/tls/mode", "SIMPLE", "mode: SIMPLE is not supported by the local mesh"),
+    ("DestinationRule", "spec/trafficPolicy/outlierDetection/maxEjectionPercent", 101, "must be from 0 to 100, is 101"),
+    ("DestinationRule", "spec/trafficPolicy/outlierDetection/interval", "1us", "must be at least 1ms"),
+    ("DestinationRule", "spec/trafficPolicy/outlierDetection/splitExternalLocalOriginErrors", False, "needs split"),
+    (
+        "DestinationRule",
+        "spec/trafficPolicy/connectionPool/http/useClientProtocol",
+        True,
+        "with h2UpgradePolicy UPGRADE",
+    ),
+    ("DestinationRule", "spec/trafficPolicy/connectionPool", {}, "connectionPool: needs tcp or http"),
+    ("DestinationRule", "spec/trafficPolicy/loadBalancer/simple", "PASSTHROUGH", "PASSTHROUGH is not supported"),
+    ("DestinationRule", "spec/trafficPolicy/loadBalancer/localityLbSetting", {}, "the local mesh has one locality"),
+    (
+        "DestinationRule",
+        "spec/trafficPolicy/portLevelSettings/0/loadBalancer/consistentHash/maglev/tableSize",
+        1000,
+        "prime",
+    ),
+    ("DestinationRule", "spec/subsets/0/name", "V1", "'V1' must be lower-case"),
+    ("DestinationRule", "spec/subsets", [{"name": "a"}, {"name": "a"}], "two elements have the name 'a'"),
+    ("DestinationRule", "spec/exportTo", ["*"], "exportTo may only be [.]"),
+    ("Gateway", "spec/servers/0/port/protocol", "HTTPS", "HTTPS servers are not supported by the local mesh yet"),
+    ("Gateway", "spec/servers/0/port/protocol", "HTP", "did you mean HTTP?"),
+    ("Gateway", "spec/servers/0/tls", {"mode": "SIMPLE"}, "TLS at the gateway is not supported by the local mesh yet"),
+    ("Gateway", "spec/servers/1/port/name", "http", "two servers have the port name http"),
+    ("Gateway", "spec/servers", [], "spec.servers: must not be empty"),
+    (
+        "EnvoyFilter",
+        "spec/configPatches/0/applyTo",
+        "HTTP_FILTER",
+        "takes only applyTo HTTP_ROUTE, context SIDECAR_INBOUND",
+    ),
+    ("EnvoyFilter", "spec/configPatches/0/match/context", "GATEWAY", "takes only applyTo HTTP_ROUTE"),
+    ("EnvoyFilter", "spec/configPatches/0/patch/operation", "REPLACE", "takes only applyTo HTTP_ROUTE"),
+    (
+        "EnvoyFilter",
+        "spec/configPatches/0/patch/value/typed_per_filter_config",
+        {"envoy.filters.http.lua": {}},
+        "no such filter",
+    ),
+    ("EnvoyFilter", "spec/priority", 1, "spec.priority: not supported by the local mesh"),
+    ("Service", "spec/clusterIP", "None", "headless Services (clusterIP: None) are not supported"),
+    ("Service", "spec/type", "ExternalName", "ExternalName Services are not supported"),
+    ("Service", "spec/ports/0/name", ..., "with several ports each needs a name"),
+    ("Service", "spec/ports/0/protocol", "UDP", "only TCP is supported"),
+    ("Service", "spec/selector", ..., "spec.selector: is required"),
+    ("Service", "spec/sessionAffinity", "ClientIP", "session affinity is not supported"),
+    ("Deployment", "spec/selector", {"matchLabels": {"app": "x"}}, "selector does not match template.metadata.labels"),
+    ("Deployment", "spec/replicas", "2", "must be a whole number, is the text '2'; leave the quotes out"),
+    ("Deployment", "spec/replica", 2, "spec.replica: unknown field; did you mean replicas?"),
+    ("Deployment", "spec/template/spec/hostNetwork", True, "Pods in the node's network"),
+    ("Deployment", "spec/template/spec/containers", [], "containers: must not be empty"),
+    ("Deployment", "spec/template/spec/containers/0/prots", [], "prots: unknown field; did you mean ports?"),
+    ("Deployment", "spec/template/metadata/labels/version", 1, "must be a text, is the number 1; put it in quotes"),
+    (
+        "Deployment",
+        "spec/template/metadata/annotations",
+        {"traffic.sidecar.istio.io/excludeOutboundPorts": "80"},
+        "spec.template.metadata.annotations['traffic.sidecar.istio.io/excludeOutboundPorts']: not supported",
+    ),
+    ("Deployment", "metadata/labels", {"istio.io/dataplane-mode": "ambient"}, "ambient mode is not supported"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value", "message"), BAD, ids=[f"{b[0]}-{b[1]}-{i}" for i, b in enumerate(BAD)]
+)
+def test_what_is_wrong_is_named(kind: str, path: str, value: Any, message: str) -> None:
+    manifest = an_object(kind)
+    set_at(manifest, path, value)
+    with pytest.raises(Refused) as refused:
+        check(manifest)
+    assert message in str(refused.value)
+    if "/" in path:
+        first, *_ = path.split("/")
+        assert first in str(refused.value)
+
+
+def test_a_message_names_object_and_field_in_one_line() -> None:
+    manifest = an_object("VirtualService")
+    manifest["spec"]["http"][0]["retrys"] = {}
+    with pytest.raises(Refused) as refused:
+        admit(manifest)
+    assert (
+        str(refused.value) == "VirtualService reviews.shop: spec.http[0].retrys: unknown field; did you mean retries?"
+    )
+
+
+def test_every_mistake_is_named_at_once() -> None:
+    manifest = an_object("VirtualService")
+    manifest["spec"]["http"][0].update(retrys={}, timeout="soon")
+    manifest["spec"]["hostz"] = []
+    assert len(problems(manifest)) == 3
+
+
+@pytest.mark.parametrize("kind", sorted(REFUSED))
+def test_a_kind_that_exists_and_is_not_built_is_named(kind: str) -> None:
+    with pytest.raises(Refused, match=f"^{kind} x.shop: kind {kind} is not "):
+        check({"apiVersion": "v1", "kind": kind, "metadata": {"name": "x", "namespace": "shop"}})
+
+
+def test_unknown_kinds_and_shapes() -> None:
+    assert "did you mean VirtualService?" in str(problems({**an_object("Gateway"), "kind": "VirtualServce"})[0])
+    gateway_api = {**an_object("Gateway"), "apiVersion": "gateway.networking.k8s.io/v1"}
+    assert "write Istio's own Gateway" in str(problems(gateway_api)[0])
+    assert "apiVersion and kind are required" in str(problems({"metadata": {}})[0])
+    assert "must be an object" in str(problems(["a"])[0])
+    assert "must be a mapping" in str(problems({"apiVersion": "v1", "kind": "Namespace", "metadata": []})[0])
+
+
+def test_what_does_nothing_here_is_taken_as_it_is() -> None:
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"a": "b"}}
+    assert admit(config)["data"] == {"a": "b"}
+    assert problems({**config, "spec": {}}) != []
+
+
+def test_defaults_are_those_of_the_api_server() -> None:
+    manifest = an_object("Deployment")
+    del manifest["spec"]["replicas"]
+    del manifest["metadata"]["namespace"]
+    stored = admit(manifest)
+    assert stored["spec"]["replicas"] == 1
+    assert stored["metadata"]["namespace"] == "default"
+    assert stored["spec"]["template"]["spec"]["serviceAccountName"] == "reviews"
+    assert "creationTimestamp" not in stored["spec"]["template"]["metadata"]
+    ports = admit(an_object("Service"))["spec"]["ports"]
+    assert [(port["protocol"], port["targetPort"]) for port in ports] == [("TCP", "web"), ("TCP", 90)]
+    assert manifest["spec"].get("replicas") is None, "the argument was changed in place"
+
+
+def test_a_whole_float_becomes_the_integer_that_json_makes_of_it() -> None:
+    manifest = an_object("Deployment")
+    manifest["spec"]["replicas"] = 3.0
+    stored = admit(manifest)["spec"]["replicas"]
+    assert (stored, type(stored)) == (3, int)
+
+
+def test_pods_come_from_deployments() -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": [{"name": "a"}]}}
+    assert "write it as a Deployment" in str(problems(pod)[0])
