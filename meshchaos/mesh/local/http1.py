@@ -7,6 +7,7 @@ Transfer-Encoding, repeated lengths, folded or nameless headers and bare line fe
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -137,7 +138,7 @@ class _UntilClosed(_Body):
 
 
 class Reader:
-    """Cuts a byte stream into messages: ``feed`` returns those that became whole, in order.
+    """Cuts a byte stream into messages: ``feed`` yields those that became whole, in order.
 
     A client says with ``expect`` which method each coming response answers (HEAD has no body).
     """
@@ -163,11 +164,12 @@ class Reader:
         message = self._message
         return message is not None and message.headers.get("expect", "").lower() == "100-continue"
 
-    def feed(self, data: bytes) -> list[Message]:
-        """Raises MalformedError; the stream is of no use after that."""
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """To be consumed to its end. Raises MalformedError where the stream goes wrong, after the messages that came
+        whole before that; it is of no use from there on.
+        """
         buffer = self._buffer
         buffer += data
-        whole: list[Message] = []
         while True:
             if self._message is None:
                 while self._server and buffer.startswith(b"\r\n"):  # RFC 9112, 2.2
@@ -176,7 +178,7 @@ class Reader:
                 if end > MAX_HEAD or (end < 0 and len(buffer) > MAX_HEAD):
                     raise MalformedError(431, f"head over {MAX_HEAD} bytes")
                 if end < 0:
-                    return whole
+                    return
                 text = buffer[:end].decode("latin-1")
                 del buffer[: end + 4]
                 self._message = self._head(text)
@@ -186,10 +188,10 @@ class Reader:
                 self._body = self._framing(self._message)
             if self._body is not None:
                 if not self._body.take(buffer):
-                    return whole
+                    return
                 self._message.body = bytes(self._body.data)
-            whole.append(self._message)
-            self._message = self._body = None
+            message, self._message, self._body = self._message, None, None
+            yield message
 
     def end(self) -> Message | None:
         """The peer closed: the response that ended with it, None if there is none or it is torn."""

@@ -95,7 +95,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            self._waiting.extend(self._reader.feed(data))
+            for request in self._reader.feed(data):
+                self._waiting.append(request)  # one by one: those before a mistake are still answered
         except MalformedError as error:
             self._waiting.append(error)
         if self._reader.awaits_continue and not self._waiting and self._current is None and self._transport:

@@ -87,7 +87,7 @@ class _Channel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            messages = self._reader.feed(data)
+            messages = list(self._reader.feed(data))
         except MalformedError as error:
             self._fail(CallFailed(f"not HTTP: {error}"))
             return
