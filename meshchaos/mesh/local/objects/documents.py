@@ -16,6 +16,9 @@ import yaml
 from meshchaos.errors import FileError
 from meshchaos.mesh.local.objects.schema import Path
 
+MOST_VALUES: Final = 1_000_000
+"""In one document, aliases spelled out: more is a mistake, or meant to exhaust memory."""
+
 _TRUE: Final = frozenset({"y", "yes", "on", "true"})
 _NULL, _BOOL, _INT, _FLOAT, _STR = (f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str"))
 _MERGE, _MAP, _SEQ = (f"tag:yaml.org,2002:{name}" for name in ("merge", "map", "seq"))
@@ -77,6 +80,8 @@ def documents(text: str, file: str) -> Iterator[Document]:
         raise FileError(f"not YAML: {error.problem or error.context}", file=file, line=line, col=col) from error
     except yaml.YAMLError as error:
         raise FileError(f"not YAML: {' '.join(str(error).split())}", file=file) from error
+    except RecursionError as error:
+        raise FileError("is nested too deeply", file=file) from error
     finally:
         loader.dispose()
 
@@ -111,12 +116,13 @@ def _child(node: Any, step: str | int) -> tuple[Any, Any] | None:
 
 
 class _Constructor:
-    """Nodes to plain values. A node named by several aliases becomes one shared value, so nothing multiplies."""
+    """Nodes to plain values. A node named by several aliases becomes one shared value."""
 
     def __init__(self, file: str) -> None:
         self._file = file
         self._done: dict[int, Any] = {}
         self._open: set[int] = set()
+        self._sizes: dict[int, int] = {}
 
     def value(self, node: Any) -> Any:
         """Raises FileError."""
@@ -132,6 +138,11 @@ class _Constructor:
         made: Any = self._mapping(node) if isinstance(node, yaml.MappingNode) else [self.value(n) for n in node.value]
         self._open.discard(id(node))
         self._done[id(node)] = made
+        inside = made.values() if isinstance(made, dict) else made
+        size = 1 + sum(self._sizes.get(id(item), 1) for item in inside)
+        if size > MOST_VALUES:
+            raise self._wrong(node, f"holds more than {MOST_VALUES} values")
+        self._sizes[id(made)] = size
         return made
 
     def _mapping(self, node: Any) -> dict[str, Any]:

@@ -65,6 +65,15 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     return f"; did you mean {by_fold[near[0]]}?" if near else ""
 
 
+def as_json(node: Any, *, nulls: bool = True) -> Any:
+    """A copy as it comes back from an API server: 9080.0 is 9080, and empty fields are gone unless ``nulls``."""
+    if isinstance(node, dict):
+        return {key: as_json(value, nulls=nulls) for key, value in node.items() if nulls or value is not None}
+    if isinstance(node, list):
+        return [as_json(item, nulls=nulls) for item in node]
+    return int(node) if isinstance(node, float) and node.is_integer() else node
+
+
 def anything(value: Any, path: Path, problems: list[Problem]) -> None:
     """Accepts everything: for fields that do nothing in a mesh without containers."""
 

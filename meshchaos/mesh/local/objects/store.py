@@ -8,7 +8,6 @@ shared between versions and never changed in place. Not for several threads at o
 
 from __future__ import annotations
 
-import copy
 import itertools
 import time
 import uuid
@@ -19,6 +18,7 @@ from typing import Any, Literal
 
 from meshchaos.errors import AlreadyExists, Conflict, NotFound, Refused
 from meshchaos.mesh.local.objects.managed import after_write
+from meshchaos.mesh.local.objects.schema import as_json
 from meshchaos.mesh.local.objects.validate import admit
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
 
@@ -67,12 +67,13 @@ class Store:
 
     def get(self, ref: Ref) -> Manifest:
         """A copy of one object. Raises NotFound."""
-        return copy.deepcopy(_find(self._objects, ref))
+        found: Manifest = as_json(_find(self._objects, ref))
+        return found
 
     def of_kind(self, kind: str, namespace: str | None = None) -> list[Manifest]:
         """Copies of the objects of a kind, in the order of creation."""
         chosen = (m for ref, m in self._objects.items() if ref.kind == kind and namespace in {None, ref.namespace})
-        return [copy.deepcopy(manifest) for manifest in chosen]
+        return [as_json(manifest) for manifest in chosen]
 
     def begin(self, manager: str = "unknown") -> Transaction:
         """Opens a transaction in the name of ``manager`` (managedFields). Dropped unless committed."""
@@ -83,14 +84,16 @@ class Store:
         transaction = self.begin(manager)
         created = transaction.create(manifest)
         transaction.commit()
-        return copy.deepcopy(created)
+        copied: Manifest = as_json(created)
+        return copied
 
     def replace(self, manifest: Manifest, manager: str = "unknown") -> Manifest:
         """PUT; see ``Transaction.replace``. Raises Conflict, NotFound, Refused, or what admission raises."""
         transaction = self.begin(manager)
         replaced = transaction.replace(manifest)
         transaction.commit()
-        return copy.deepcopy(replaced)
+        copied: Manifest = as_json(replaced)
+        return copied
 
     def delete(self, ref: Ref, uid: str | None = None, manager: str = "unknown") -> None:
         """Deletes an object, that very one when ``uid`` is given. Raises NotFound, Conflict (another uid)."""
@@ -103,7 +106,8 @@ class Store:
         transaction = self.begin(manager)
         written = transaction.set_status(ref, status)
         transaction.commit()
-        return copy.deepcopy(written)
+        copied: Manifest = as_json(written)
+        return copied
 
     def load(self, manifests: Iterable[Manifest], manager: str = "meshchaos-manifests") -> None:
         """Creates all or none, each a second younger than the one before it and older than anything made later: Istio
@@ -195,7 +199,7 @@ class Transaction:
     def set_status(self, ref: Ref, status: Mapping[str, Any]) -> Manifest:
         """Writes the status alone; the generation stays. Raises NotFound."""
         stored = _find(self._objects, ref)
-        fresh = {**stored, "metadata": dict(stored["metadata"]), "status": copy.deepcopy(dict(status))}
+        fresh = {**stored, "metadata": dict(stored["metadata"]), "status": as_json(dict(status))}
         return self._update(ref, stored, fresh)
 
     def delete(self, ref: Ref, uid: str | None = None) -> None:

@@ -11,9 +11,11 @@ from meshchaos.errors import Refused
 from meshchaos.mesh.local.objects.kinds import REFUSED, REGISTRY, Kind
 from meshchaos.mesh.local.objects.kinds.deployment import ANNOTATIONS, LABELS
 from meshchaos.mesh.local.objects.schema import (
+    Check,
     Path,
     Problem,
     anything,
+    as_json,
     did_you_mean,
     kind_of,
     record,
@@ -69,33 +71,18 @@ _METADATA = {
 
 def problems(manifest: Any) -> list[Problem]:
     """Everything that is wrong with an object, in the order of its fields; empty when the local mesh takes it."""
-    if not isinstance(manifest, dict):
-        return [Problem((), f"must be an object of Kubernetes or Istio, is {kind_of(manifest)}")]
-    kind, wrong = _kind(manifest)
-    if kind is None:
-        return [Problem((), wrong)]
-    body = _as_json(manifest, nulls=not kind.typed)
-    found: list[Problem] = []
-    fields = {"apiVersion": anything, "kind": anything, "metadata": _metadata(kind), "status": anything, **kind.body}
-    record(fields, required=("metadata", *kind.required))(body, (), found)
-    found.extend(_istio_marks(body))
-    if kind.name == "Pod" and not found and not body["metadata"].get("ownerReferences"):
-        found.append(Problem((), "Pods come from Deployments in the local mesh; write it as a Deployment"))
-    return found
+    return _examined(manifest)[1]
 
 
 def check(manifest: Any) -> None:
-    """Raises Refused, one line a problem: ``VirtualService a.b: spec.http[0].retrys: unknown field; ...``"""
-    found = problems(manifest)
-    if found:
-        raise Refused("\n".join(f"{title(manifest)}: {problem}" for problem in found))
+    """Raises Refused, one line a problem: ``VirtualService a.b: spec.http[0].retrys: unknown field; ...``."""
+    _taken(manifest)
 
 
 def admit(manifest: Manifest) -> Manifest:
     """A copy as the API server would store it: namespace and defaults filled in. Raises Refused."""
-    check(manifest)
-    kind = REGISTRY[manifest["kind"]]
-    stored: Manifest = _as_json(manifest, nulls=not kind.typed)
+    stored = _taken(manifest)
+    kind = REGISTRY[stored["kind"]]
     metadata = stored["metadata"]
     metadata.pop("creationTimestamp", None)
     if kind.name in CLUSTER_SCOPED:
@@ -105,6 +92,29 @@ def admit(manifest: Manifest) -> Manifest:
     if kind.defaults is not None:
         kind.defaults(stored)
     return stored
+
+
+def _taken(manifest: Any) -> Manifest:
+    body, found = _examined(manifest)
+    if found:
+        raise Refused("\n".join(f"{title(manifest)}: {problem}" for problem in found))
+    return body
+
+
+def _examined(manifest: Any) -> tuple[Manifest, list[Problem]]:
+    """A copy of the object in the API server's form, and what is wrong with it."""
+    if not isinstance(manifest, dict):
+        return {}, [Problem((), f"must be an object of Kubernetes or Istio, is {kind_of(manifest)}")]
+    kind, wrong = _kind(manifest)
+    if kind is None:
+        return {}, [Problem((), wrong)]
+    body: Manifest = as_json(manifest, nulls=not kind.typed)
+    found: list[Problem] = []
+    _SCHEMAS[kind.name](body, (), found)
+    found.extend(_istio_marks(body))
+    if kind.name == "Pod" and not found and not body["metadata"].get("ownerReferences"):
+        found.append(Problem((), "Pods come from Deployments in the local mesh; write it as a Deployment"))
+    return body, found
 
 
 def title(manifest: Any) -> str:
@@ -131,8 +141,13 @@ def _kind(manifest: dict[str, Any]) -> tuple[Kind | None, str]:
     return kind, ""
 
 
-def _metadata(kind: Kind) -> Any:
-    return record({**_METADATA, "name": text(kind.naming)}, required=("name",))
+def _schema(kind: Kind) -> Check:
+    metadata = record({**_METADATA, "name": text(kind.naming)}, required=("name",))
+    fields = {"apiVersion": anything, "kind": anything, "metadata": metadata, "status": anything, **kind.body}
+    return record(fields, required=("metadata", *kind.required))
+
+
+_SCHEMAS: Final = {kind.name: _schema(kind) for kind in REGISTRY.values()}
 
 
 def _istio_marks(manifest: dict[str, Any]) -> list[Problem]:
@@ -160,12 +175,3 @@ def _mark(key: str, value: Any) -> str | None:
     if (domain == "istio.io" or domain.endswith(".istio.io")) and "/" in key and key not in ISTIO_HARMLESS:
         return f"not supported by the local mesh{did_you_mean(key, ISTIO_HARMLESS)}"
     return None
-
-
-def _as_json(node: Any, *, nulls: bool) -> Any:
-    """A copy as it comes back from an API server: 9080.0 is 9080, and empty fields are gone unless ``nulls``."""
-    if isinstance(node, dict):
-        return {key: _as_json(value, nulls=nulls) for key, value in node.items() if nulls or value is not None}
-    if isinstance(node, list):
-        return [_as_json(item, nulls=nulls) for item in node]
-    return int(node) if isinstance(node, float) and node.is_integer() else node
