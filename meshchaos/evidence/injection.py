@@ -1,0 +1,205 @@
+"""Did the fault bite, and how often: counted from the injecting proxies' own access logs and statistics.
+
+Numerator and denominator come from the same proxy's lines of requests that it received while the fault was live
+everywhere, so that neither the load's view nor another proxy's losses enter the share.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Literal, Protocol
+
+from meshchaos.errors import EvidenceError
+from meshchaos.history.records import FaultRecord, Injection
+from meshchaos.mesh.seam import Proxy, ProxyLogLine
+
+SHOWN = 3
+"""Lines of a proxy that go into the report."""
+QUIET = 0.06
+"""Seconds without a new line after which a proxy with nothing in flight has written all: three flush intervals."""
+POLL = 0.02
+NEGLIGIBLE = 0.005
+"""Requests still in flight, as a share of those counted, that may be missing without moving the share."""
+
+_REFUSED = ("rbac_access_denied", "jwt_authn_access_denied")
+"""Details of requests that the server refused ahead of its fault filter: the fault was never drawn for them."""
+
+LinePredicate = Callable[[ProxyLogLine], bool]
+
+
+class Proof(Protocol):
+    """What is looked for; ``meshchaos.faults.kind.Proof`` is one and describes the fields."""
+
+    @property
+    def replicas(self) -> tuple[str, ...]: ...
+    @property
+    def side(self) -> Literal["inbound", "outbound"]: ...
+    @property
+    def flag(self) -> str: ...
+    @property
+    def counter(self) -> str: ...
+    @property
+    def routes(self) -> tuple[str, ...]: ...
+    @property
+    def clusters(self) -> tuple[str, ...]: ...
+    @property
+    def peer(self) -> str | None: ...
+    @property
+    def match(self) -> Mapping[str, str]: ...
+
+
+class Proxies(Protocol):
+    """The part of ``Mesh`` that is needed here."""
+
+    def proxies(self, workload: str | None = None, namespace: str | None = None) -> list[Proxy]: ...
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One proxy: where its log was read up to, and its counter before the fault."""
+
+    proxy: Proxy
+    mark: int
+    counter: str | None
+    before: int | None
+    lines: list[ProxyLogLine] = field(default_factory=list)
+
+
+class InjectionProver:
+    """The proof of one fault. Made before the fault's first change, finished after the load has stopped.
+
+    ``collect`` may be called in between; it reads what is new and keeps only lines that may count.
+    """
+
+    def __init__(self, mesh: Proxies, proof: Proof, *, timeout: float = 15.0) -> None:
+        """Remembers counters and ends of logs. Raises EvidenceError when a proxy that injects is not there."""
+        self._proof = proof
+        self._timeout = timeout
+        self._may_count = concerned(proof)
+        there = {proxy.name: proxy for proxy in mesh.proxies()}
+        missing = [name for name in proof.replicas if name not in there]
+        if missing:
+            raise EvidenceError(f"no proxy to ask whether the fault bites: {', '.join(missing)}")
+        self._watched = [_begin(there[name], proof) for name in proof.replicas]
+
+    def collect(self) -> None:
+        """Reads the logs up to their present ends. Raises EvidenceError."""
+        for watched in self._watched:
+            _read(watched, self._may_count)
+
+    def finish(self, record: FaultRecord) -> FaultRecord:
+        """The record with one injection a proxy, over requests started in [live_at, removed_at].
+
+        Waits until no proxy concerned has a request in flight and all lines are written. Raises EvidenceError when
+        too many are still in flight at the deadline.
+        """
+        if record.live_at is None:
+            raise EvidenceError(f"fault {record.id} never was live, so nothing can show that it bit")
+        deadline = time.monotonic() + self._timeout
+        until = record.removed_at if record.removed_at is not None else time.time()
+        active = self._settle(deadline)
+        injections = [_counted(watched, self._proof, record.live_at, until) for watched in self._watched]
+        for injection, open_ in zip(injections, active, strict=True):
+            if open_ > NEGLIGIBLE * max(injection.of or 0, 1):
+                raise EvidenceError(
+                    f"{injection.proxy} still has {open_} requests in flight {self._timeout:g}s after the load "
+                    f"stopped; without their lines the injected share of {record.id} is not known"
+                )
+        return replace(record, injections=tuple(injections))
+
+    def _settle(self, deadline: float) -> list[int]:
+        """Reads until nothing is in flight in any proxy and nothing new was written for a while; how many requests
+        each still has in flight.
+        """
+        pattern = rf"^http\.{self._proof.side}_.*\.downstream_rq_active$"
+        quiet_since = time.monotonic()
+        while True:
+            active = [sum(watched.proxy.stats(pattern).values()) for watched in self._watched]
+            marks = [watched.mark for watched in self._watched]
+            self.collect()
+            now = time.monotonic()
+            if any(active) or marks != [watched.mark for watched in self._watched]:
+                quiet_since = now
+            if now - quiet_since >= QUIET or now >= deadline:
+                return active
+            time.sleep(POLL)
+
+
+def concerned(proof: Proof) -> LinePredicate:
+    """Whether a line is of a request that the fault is about (the denominator), whenever it was."""
+    side, routes, clusters = proof.side, frozenset(proof.routes), frozenset(proof.clusters)
+    peer = re.compile(proof.peer) if proof.peer is not None else None
+    path = _compiled(proof.match.get(":path"))
+    method = _compiled(proof.match.get(":method"))
+    headers = [(name, re.compile(p)) for name, p in proof.match.items() if not name.startswith(":")]
+
+    def fits(line: ProxyLogLine) -> bool:
+        if line.side != side or (routes and line.route not in routes) or (clusters and line.cluster not in clusters):
+            return False
+        if peer is not None and peer.fullmatch(line.peer) is None:
+            return False
+        if path is not None and path.fullmatch(line.path) is None:
+            return False
+        if method is not None and method.fullmatch(line.method) is None:
+            return False
+        for name, pattern in headers:
+            value = line.headers.get(name)
+            if value is None or pattern.fullmatch(value) is None:
+                return False
+        return not line.details.startswith(_REFUSED)
+
+    return fits
+
+
+def words(line: ProxyLogLine) -> str:
+    """One line for people: when, what was asked, what came, how the proxy explains it."""
+    start = datetime.fromtimestamp(line.start, UTC).strftime("%H:%M:%S.%f")[:-3]
+    parts = [
+        f"{start} {line.method} {line.path} -> {line.status}",
+        f"{','.join(line.flags) or '-'} after {line.duration * 1000:.1f} ms",
+        f"details {line.details}" if line.details else "",
+        f"route {line.route}" if line.route else "",
+        f"from {line.peer}" if line.peer else "",
+        f"x-request-id {line.request_id}" if line.request_id else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _compiled(pattern: str | None) -> re.Pattern[str] | None:
+    return None if pattern is None else re.compile(pattern)
+
+
+def _begin(proxy: Proxy, proof: Proof) -> _Watched:
+    counters = proxy.stats(proof.counter)
+    # Envoy makes a counter at its first use: one that is not there yet stands at 0, if it is exposed at all.
+    name = next(iter(sorted(counters)), None)
+    return _Watched(proxy, proxy.log_mark(), name, sum(counters.values()) if counters else None)
+
+
+def _read(watched: _Watched, may_count: LinePredicate) -> None:
+    lines, watched.mark = watched.proxy.access_log(watched.mark)
+    watched.lines += [line for line in lines if may_count(line)]
+
+
+def _counted(watched: _Watched, proof: Proof, since: float, until: float) -> Injection:
+    within: Sequence[ProxyLogLine] = [line for line in watched.lines if since <= line.start <= until]
+    hit = [line for line in within if proof.flag in line.flags]
+    after = watched.proxy.stats(proof.counter)
+    name = watched.counter or next(iter(sorted(after)), None)
+    total = sum(after.values()) if after else None
+    before = watched.before if watched.before is not None or total is None else 0
+    if total is not None and before is not None and total < before:
+        before = total = None  # the proxy was started anew meanwhile
+    return Injection(
+        proxy=watched.proxy.name,
+        injected=len(hit),
+        of=len(within),
+        counter=name or "",
+        counter_before=before,
+        counter_after=total,
+        lines=tuple(words(line) for line in hit[:SHOWN]),
+    )
