@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -38,14 +39,19 @@ class Refusal(Exception):
 
 @dataclass(slots=True)
 class _Subscription:
-    """``offered``: latest version there is; ``sent``: the one answered last; ``poll``: who waits for a newer one."""
+    """``offered``: latest version there is; ``polls``: who waits for a newer one.
+
+    Envoy may hold several subscriptions of one name: a changed cluster asks for its endpoints anew, from no version,
+    while the one it replaces still waits. ``sent`` counts the answers with ``offered`` that nobody reported on yet,
+    by the version they were given to: a poll that comes back with that version is a refusal, any other a newcomer.
+    """
 
     offered: int = 0
     body: bytes = b""
-    sent: int = 0
+    sent: Counter[int] = field(default_factory=Counter)
     accepted: int = 0
     refused: int = 0
-    poll: _Poll | None = None
+    polls: list[_Poll] = field(default_factory=list)
     asked: bool = False
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
 
@@ -78,13 +84,14 @@ class ProxyFeed:
         if self._server is not None:
             self._server.close()
         for subscription in self._subscriptions.values():
-            if subscription.poll is not None:
-                subscription.poll.hang_up()
+            for poll in subscription.polls:
+                poll.hang_up()
 
     def offer(self, key: Key, resources: Sequence[Mapping[str, Any]]) -> int:
         """Offers a new version of a subscription, at once where Envoy waits for it. Returns the version."""
         found = self._subscriptions.setdefault(key, _Subscription())
         found.offered = next(self._versions)
+        found.sent.clear()
         answer = {"version_info": str(found.offered), "resources": resources, "type_url": TYPES[key[0]]}
         found.body = json.dumps(answer, separators=(",", ":")).encode()
         self._answer(found)
@@ -95,7 +102,7 @@ class ProxyFeed:
         found = self._subscriptions.get(key)
         if found is not None:
             found.offered, found.body = 0, b""
-            if found.poll is None:
+            if not found.polls:
                 del self._subscriptions[key]
 
     def version(self, key: Key) -> int:
@@ -123,23 +130,26 @@ class ProxyFeed:
 
     def _polled(self, kind: Kind, name: str, version: str, poll: _Poll) -> None:
         found = self._subscriptions.setdefault((kind, name), _Subscription())
-        found.poll, found.asked = poll, True
-        poll.subscription = found
-        if found.sent:
-            running = int(version or 0)
-            if running == found.sent:
-                found.accepted = running
-            else:
-                found.refused = found.sent
+        found.polls.append(poll)
+        found.asked = True
+        poll.subscription, poll.version = found, int(version or 0)
+        poll.refused = 0
+        if poll.version == found.offered:
+            found.accepted = found.offered
+            found.sent -= Counter(list(found.sent)[:1])
+        elif found.sent[poll.version]:
+            found.sent[poll.version] -= 1
+            found.refused = poll.refused = found.offered
         found.wake()
         self._answer(found)
 
     def _answer(self, subscription: _Subscription) -> None:
-        if subscription.poll is None or subscription.offered <= subscription.sent:
-            return
-        poll, subscription.poll = subscription.poll, None
-        subscription.sent = subscription.offered
-        poll.answer(subscription.body)
+        offered = subscription.offered
+        behind = [poll for poll in subscription.polls if offered not in (0, poll.version, poll.refused)]
+        for poll in behind:
+            subscription.polls.remove(poll)
+            subscription.sent[poll.version] += 1
+            poll.answer(subscription.body)
 
 
 class _Poll(asyncio.Protocol):
@@ -153,6 +163,9 @@ class _Poll(asyncio.Protocol):
         self._body_to = 0
         self._kind = ""
         self.subscription: _Subscription | None = None
+        self.version = 0
+        """What the waiting poll runs; ``refused``: what it was given and did not take."""
+        self.refused = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -160,9 +173,10 @@ class _Poll(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         found = self.subscription
-        if found is not None and found.poll is self:
+        if found is not None and self in found.polls:
             # Envoy gave the subscription up (nothing refers to it now), or ended.
-            found.poll, found.asked, found.sent = None, False, 0
+            found.polls.remove(self)
+            found.asked = bool(found.polls) or bool(+found.sent)
             found.wake()
 
     def hang_up(self) -> None:
