@@ -2,7 +2,7 @@
 
 - A window that ran its full length: the exact binomial test, once.
 - A window that the data themselves cut short (early verdict, ``stopIf``): the e-process.
-- Failures in clusters: no PASS, and FAIL only by the test on seconds.
+- Failures in clusters: no PASS, and FAIL only by the test on blocks of seconds.
 - Arrivals dropped at the in-flight cap are bad for PASS and left out for FAIL.
 """
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 from meshchaos.checks import words
 from meshchaos.checks.kind import CheckContext, Finding, Verdict
 from meshchaos.checks.naming import mistake
 from meshchaos.checks.rate import worst
 from meshchaos.checks.statistics.binomial import interval
+from meshchaos.experiment.fields import About, Share, spec
 from meshchaos.experiment.model import Expectation, PhaseName, SpecKind, Where
 from meshchaos.history.records import FaultRecord, History, Injection
 
@@ -30,11 +32,9 @@ def injection_findings(history: History) -> tuple[Finding, ...]:
     return tuple(_finding(fault, fault.share, explicit=False) for fault in history.faults)
 
 
-@dataclass(frozen=True, slots=True)
+@spec
 class InjectedSpec:
-    """``share``: what part of the requests concerned is to carry the fault."""
-
-    share: float
+    share: Annotated[Share, About("the share of the requests concerned that must carry the fault")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,37 +4,40 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import Annotated
 
 from meshchaos.checks.kind import CheckContext
 from meshchaos.checks.measured import quantile_name
 from meshchaos.checks.naming import check_scope, full_name, mistake, phases_of
 from meshchaos.checks.needs import Need, needs_of
 from meshchaos.checks.rate import RateCheck
-from meshchaos.checks.success import statuses
+from meshchaos.checks.success import GoodStatus, statuses
 from meshchaos.checks.tally import Measure
+from meshchaos.experiment.fields import About, PositiveDuration, Rest, spec
 from meshchaos.experiment.model import Expectation, SpecKind, Where
 
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 
 
-@dataclass(frozen=True, slots=True)
+@spec
 class LatencySpec:
-    """``quantiles``: limits in s by the name of their quantile (p50, p99, p99.9, any pNN.N)."""
-
-    quantiles: Mapping[str, float] = field(default_factory=dict)
-    goodStatus: tuple[str, ...] = ()  # noqa: N815
+    quantiles: Annotated[
+        Mapping[str, PositiveDuration],
+        Rest(_QUANTILE.pattern, "p50, p99, p99.9"),
+        About("the time within which this share of the requests has a good response"),
+    ]
+    good_status: GoodStatus = ()
 
 
 class Latency:
     kind = SpecKind("latency", LatencySpec, summary="at most a share 1 - q is slower, timed out or failed")
 
     def checks(self, expectation: Expectation, context: CheckContext) -> Sequence[RateCheck]:
-        spec: LatencySpec = expectation.spec
+        wanted: LatencySpec = expectation.spec
         check_scope(expectation, context.experiment)
-        if not spec.quantiles:
+        if not wanted.quantiles:
             raise mistake(expectation.where, "no quantile is given: write for instance {p99: 800ms}")
-        several = len(spec.quantiles) > 1
+        several = len(wanted.quantiles) > 1
         return tuple(
             latency_check(
                 expectation,
@@ -42,9 +45,9 @@ class Latency:
                 quantile=parse_quantile(text, expectation.where),
                 limit=limit,
                 part=text if several else "",
-                good=spec.goodStatus,
+                good=wanted.good_status,
             )
-            for text, limit in spec.quantiles.items()
+            for text, limit in wanted.quantiles.items()
         )
 
     def plan(self, expectation: Expectation, context: CheckContext) -> Sequence[Need]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from meshchaos.checks import words
 from meshchaos.checks.kind import CheckContext, CheckKind, Finding, Verdict
@@ -16,6 +17,7 @@ from meshchaos.checks.rate import RateCheck
 from meshchaos.checks.sentences import placed
 from meshchaos.checks.slo import SLO
 from meshchaos.checks.success import SUCCESS
+from meshchaos.experiment.fields import About, Duration, spec
 from meshchaos.experiment.model import Expectation, PhaseName, SpecKind, Where
 from meshchaos.history.records import History
 
@@ -23,11 +25,9 @@ WINDOW = 5.0
 """The time to recover is told from windows of this length, s."""
 
 
-@dataclass(frozen=True, slots=True)
+@spec
 class RecoverySpec:
-    """``within``: from when on the expectations must hold again, s after the fault is gone."""
-
-    within: float
+    within: Annotated[Duration, About("how long after the fault is gone the expectations must hold again")]
 
 
 @dataclass(frozen=True)

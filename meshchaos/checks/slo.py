@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
 from meshchaos.checks.kind import CheckContext
 from meshchaos.checks.latency import latency_check
@@ -12,35 +12,34 @@ from meshchaos.checks.measured import quantile_name
 from meshchaos.checks.naming import check_scope, full_name, mistake, phases_of
 from meshchaos.checks.needs import Need, needs_of
 from meshchaos.checks.rate import RateCheck
-from meshchaos.checks.success import bad_share, statuses
+from meshchaos.checks.success import GoodStatus, bad_share, statuses
 from meshchaos.checks.tally import Measure
+from meshchaos.experiment.fields import About, Text, spec
 from meshchaos.experiment.model import Expectation, SpecKind
 
 
-@dataclass(frozen=True, slots=True)
+@spec
 class SloSpec:
-    """``slo``: its name in meshchaos.yaml."""
-
-    slo: str
-    goodStatus: tuple[str, ...] = ()  # noqa: N815
+    slo: Annotated[Text, About("the name of an SLO in meshchaos.yaml")]
+    good_status: GoodStatus = ()
 
 
 class SloKind:
     kind = SpecKind("slo", SloSpec, scalar="slo", summary="the checks of that SLO in meshchaos.yaml")
 
     def checks(self, expectation: Expectation, context: CheckContext) -> Sequence[RateCheck]:
-        spec: SloSpec = expectation.spec
+        wanted: SloSpec = expectation.spec
         where = expectation.where
         check_scope(expectation, context.experiment)
-        slo = context.slos.get(spec.slo)
+        slo = context.slos.get(wanted.slo)
         if slo is None:
             known = ", ".join(context.slos) or "none"
-            near = difflib.get_close_matches(spec.slo, context.slos, n=1)
+            near = difflib.get_close_matches(wanted.slo, context.slos, n=1)
             hint = f", did you mean {near[0]!r}?" if near else ""
-            raise mistake(where, f"meshchaos.yaml has no SLO {spec.slo!r}{hint} (there are: {known})")
+            raise mistake(where, f"meshchaos.yaml has no SLO {wanted.slo!r}{hint} (there are: {known})")
         found = []
         if slo.success is not None:
-            measure = Measure(statuses(spec.goodStatus, where), None, expectation.load, expectation.request)
+            measure = Measure(statuses(wanted.good_status, where), None, expectation.load, expectation.request)
             found.append(
                 RateCheck(
                     kind="slo",
@@ -58,7 +57,7 @@ class SloKind:
                 quantile=quantile,
                 limit=limit,
                 part=f"latency {quantile_name(quantile)}",
-                good=spec.goodStatus,
+                good=wanted.good_status,
                 prefix=f"slo {slo.name} ",
             )
             for quantile, limit in slo.latency.items()

@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
 from meshchaos.checks.kind import CheckContext
 from meshchaos.checks.naming import check_scope, full_name, mistake, phases_of
 from meshchaos.checks.needs import Need, needs_of
 from meshchaos.checks.rate import RateCheck
 from meshchaos.checks.tally import GOOD, Measure, Statuses
+from meshchaos.experiment.fields import About, OneOrMany, Share, StatusRange, spec
 from meshchaos.experiment.model import Expectation, SpecKind, Where
 
+GoodStatus = Annotated[OneOrMany[StatusRange], About("statuses that are good, instead of 200-399: 404, 200-299")]
 
-@dataclass(frozen=True, slots=True)
+
+@spec
 class SuccessSpec:
-    """``atLeast``: share of good responses. ``goodStatus``: statuses that are good instead of 200-399,
-    each one or a range (``404``, ``"200-399"``).
-    """
-
-    atLeast: float  # noqa: N815
-    goodStatus: tuple[str, ...] = ()  # noqa: N815
+    at_least: Annotated[Share, About("the share of requests that must have a good response")]
+    good_status: GoodStatus = ()
 
 
 class Success:
     kind = SpecKind("success", SuccessSpec, scalar="atLeast", summary="the share of good responses is at least this")
 
     def checks(self, expectation: Expectation, context: CheckContext) -> Sequence[RateCheck]:
-        spec: SuccessSpec = expectation.spec
+        wanted: SuccessSpec = expectation.spec
         check_scope(expectation, context.experiment)
-        good = statuses(spec.goodStatus, expectation.where)
+        good = statuses(wanted.good_status, expectation.where)
         return (
             RateCheck(
                 kind="success",
                 name=full_name("success", expectation, context),
                 during=phases_of(expectation, context.experiment),
-                theta=bad_share(spec.atLeast, expectation.where),
+                theta=bad_share(wanted.at_least, expectation.where),
                 measure=Measure(good, None, expectation.load, expectation.request),
                 where=expectation.where,
             ),

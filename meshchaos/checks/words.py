@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from meshchaos.experiment.model import PhaseName
 
@@ -32,7 +31,11 @@ def _decimals(share: float) -> int:
 
 
 def seconds(value: float) -> str:
-    """A time as ``412 ms`` or ``1.24 s``: three digits."""
+    """A time as ``412 ms``, ``1.24 s`` or ``25 min``: three digits."""
+    if value >= 7200:
+        return f"{float(f'{value / 3600:.3g}'):g} h"
+    if value >= 300:
+        return f"{float(f'{value / 60:.3g}'):g} min"
     if value >= 1:
         return f"{float(f'{value:.3g}'):g} s"
     return f"{float(f'{value * 1000:.3g}'):g} ms"
@@ -79,10 +82,3 @@ PHASES = {
 def phase(name: PhaseName) -> str:
     """``under the fault``, ``in the baseline``."""
     return PHASES[name]
-
-
-def listing(words: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} and {words[-1]}"
