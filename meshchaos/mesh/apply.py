@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from meshchaos.errors import Conflict, MeshError, NotFound
-from meshchaos.mesh.changes import Change, Create, EditObject, edited, restored
+from meshchaos.mesh.changes import Change, Create, EditObject, edited, restored, stale
 from meshchaos.mesh.objects import Manifest, Ref, annotations_of
 
 OWNER_ANNOTATION: Final = "meshchaos.dev/run"
@@ -62,7 +62,8 @@ def apply_change(mesh: Objects, change: Change, run_id: str) -> Manifest:
     """Makes one change and returns the object as it is stored then; ``run_id`` says whose it is.
 
     An edited object is tagged by an annotation ``meshchaos.dev/<run id>``, a new one by ``meshchaos.dev/run``.
-    Raises AlreadyExists for a name that is taken, NotFound, Refused, ProxyRejected, and Conflict after ten attempts.
+    Raises AlreadyExists for a name that is taken, NotFound, Refused, ProxyRejected, and Conflict after ten attempts,
+    or at once for an object that is not what the change was planned on (``changes.stale``).
     """
     return _drive(mesh, apply_steps(change, run_id))
 
@@ -117,7 +118,10 @@ def apply_steps(change: Change, run_id: str) -> Steps[Manifest]:
         manifest.setdefault("metadata", {}).setdefault("annotations", {})[OWNER_ANNOTATION] = run_id
         return (yield CreateObject(manifest))
     for _ in range(_ATTEMPTS):
-        manifest = edited((yield GetObject(change.ref)), change)
+        found = yield GetObject(change.ref)
+        if outdated := stale(found, change):
+            raise Conflict("; ".join(outdated))
+        manifest = edited(found, change)
         manifest["metadata"].setdefault("annotations", {})[tag(run_id)] = "edited"
         try:
             return (yield ReplaceObject(manifest))

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from meshchaos.checks.kind import Check, CheckContext
 from meshchaos.errors import FileError, UserError
 from meshchaos.experiment.model import Experiment, Slo, Where
 from meshchaos.faults.kind import FaultContext, FaultKind, Placement
-from meshchaos.mesh.changes import Change
+from meshchaos.mesh.changes import Change, EditObject, recorded
+from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Entry, Snapshot
 from meshchaos.run.diff import ObjectDiff, object_diffs
 from meshchaos.run.vocabulary import Kinds
@@ -129,7 +130,18 @@ def place(
         with _at(experiment.where):
             combined += members[0][0].combine(tuple(placement for _, placement in members))
     order = {fault_id(run_id, fault.index): fault.index for fault in experiment.faults}
-    return tuple(sorted(combined, key=lambda placement: order.get(placement.id, len(order))))
+    placements = sorted(combined, key=lambda placement: order.get(placement.id, len(order)))
+    present = {ref_of(manifest): manifest for manifest in snapshot.objects}
+    return tuple(
+        replace(each, changes=tuple(_recorded(present, change) for change in each.changes)) for each in placements
+    )
+
+
+def _recorded(present: Mapping[Ref, Manifest], change: Change) -> Change:
+    """With what undoing it needs to know, and where it goes in a list that other faults change, too."""
+    if isinstance(change, EditObject) and change.ref in present:
+        return recorded(present[change.ref], change)
+    return change
 
 
 def _edge(spec: object) -> str:

@@ -149,6 +149,18 @@ def test_two_runs_in_one_list_undo_each_their_own_in_any_order(first: int) -> No
     assert now == virtual_service(ROUTE)
 
 
+def test_two_changes_planned_on_one_list_go_each_ahead_of_their_own_routes() -> None:
+    def copies(run: str) -> EditObject:
+        edits = [InsertNamed(("spec", "http"), at, {**OURS, "name": f"chaos-{run}-{at}"}) for at in (0, 2)]
+        return recorded(virtual_service(OTHER, ROUTE), change(*edits))
+
+    now = virtual_service(OTHER, ROUTE)
+    for run in "ab":
+        now = edited(now, copies(run))
+    names = [route["name"] for route in now["spec"]["http"]]
+    assert names == ["chaos-a-0", "chaos-b-0", "other", "chaos-a-2", "chaos-b-2", "stars"]
+
+
 def test_a_field_that_somebody_wrote_meanwhile_stays_and_is_named() -> None:
     planned = recorded(virtual_service(ROUTE, timeout="1s"), change(SetField(("spec", "timeout"), None, "2s")))
     made = edited(virtual_service(ROUTE, timeout="1s"), planned)

@@ -248,3 +248,14 @@ def test_a_change_made_and_undone_leaves_spec_and_metadata_as_they_were(store: S
     assert after["spec"] == before["spec"]
     assert set(after["metadata"]) == set(before["metadata"])
     assert [m["metadata"]["name"] for m in store.objects()] == ["ratings"]
+
+
+def test_a_change_planned_on_another_object_is_not_made(store: Store) -> None:
+    client = Client(store)
+    planned_on = store.create(virtual_service())
+    element = {**planned_on["spec"]["http"][0], "name": "chaos-1-0"}
+    edit = recorded(planned_on, EditObject(REF, (InsertNamed(("spec", "http"), 0, element),)))
+    meanwhile = store.replace({**planned_on, "spec": virtual_service(timeout="1s")["spec"]})
+    with pytest.raises(Conflict, match=r"an element of spec\.http was changed since this was planned"):
+        apply_change(client, edit, "1")
+    assert store.get(REF) == meanwhile
