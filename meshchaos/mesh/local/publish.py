@@ -185,9 +185,9 @@ async def _words(error: Exception, updates: list[Update], marks: Mapping[str, in
         with proxy.log.open("rb") as file:
             file.seek(marks[proxy.name])
             lines = file.read().decode("utf-8", "replace").splitlines()
-        for line in reversed(lines):
-            if "rejected" in line or "error adding" in line.lower():
-                return ProxyRejected(f"the proxy of {proxy.name} refused its {what}: {_cut(line)}")
+        for at in range(len(lines) - 1, -1, -1):
+            if "rejected" in lines[at] or "error adding" in lines[at].lower():
+                return ProxyRejected(f"the proxy of {proxy.name} refused its {what}: {_cut(_reason(lines[at:]))}")
         found = await _error_state(proxy)
         if found:
             return ProxyRejected(f"the proxy of {proxy.name} refused its {what}: {_cut(found)}")
@@ -207,6 +207,18 @@ async def _error_state(proxy: RunningProxy) -> str:
                 if isinstance(item, dict) and "error_state" in item:
                     return str(item["error_state"].get("details", ""))
     return ""
+
+
+def _reason(lines: list[str]) -> str:
+    """The line of a refusal that says why. Where Envoy shows the message it refuses, over several lines, the reason
+    comes behind it on a line that begins with a colon.
+    """
+    for line in lines[1:]:
+        if line.startswith("["):
+            break
+        if line.startswith(": "):
+            return line[2:]
+    return lines[0]
 
 
 def _cut(line: str, limit: int = 600) -> str:
