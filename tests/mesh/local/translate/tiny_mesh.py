@@ -27,10 +27,10 @@ from meshchaos.mesh.local.xds import ProxyFeed
 from meshchaos.mesh.objects import Manifest
 from meshchaos.mesh.seam import ProxyLogLine
 
-FLAGS = (
-    "--disable-hot-restart --concurrency 1 --drain-strategy immediate --drain-time-s 45 --file-flush-interval-msec 20 "
-    "--log-level warning"
-).split()
+FLAGS = [
+    *("--disable-hot-restart", "--concurrency", "1", "--drain-strategy", "immediate", "--drain-time-s", "45"),
+    *("--file-flush-interval-msec", "20", "--log-level", "warning"),
+]
 
 
 @dataclass
@@ -94,7 +94,7 @@ class TinyMesh:
         self.block = AddressBlock()
         self.apps: dict[str, App] = {}
         self.processes: list[subprocess.Popen[bytes]] = []
-        self._read: dict[str, int] = {}
+        self.servers: list[asyncio.Server] = []
         self.base = objects
         made = [self._run(self._with_app(one)) for one in replicas(self.block)]
         self.index = Index(World(tuple(objects), tuple(made), log_headers=("end-user",)))
@@ -123,6 +123,7 @@ class TinyMesh:
             app = self.apps[one.name] = App(one.name)
             host = "127.0.0.1" if one.sidecar else one.address
             server = await asyncio.start_server(app.serve, host, 0)
+            self.servers.append(server)
             applications[9080] = f"{host}:{server.sockets[0].getsockname()[1]}"
         return replace(
             one,
@@ -168,7 +169,7 @@ class TinyMesh:
         """The base objects and these; returns the proxies that changed."""
         world = replace(
             self.index.world,
-            objects=tuple([*self.base, *extra]),
+            objects=(*self.base, *extra),
             replicas=replicas if replicas is not None else self.index.world.replicas,
         )
         self.index = Index(world, self.index)
@@ -216,11 +217,23 @@ class TinyMesh:
             process.kill()
         for process in self.processes:
             process.wait()
-        for proxy in self.proxies.values():
-            self._call(proxy.feed.close)
+        self._run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
         self.block.close()
+
+    async def _end(self) -> None:
+        for proxy in self.proxies.values():
+            proxy.feed.close()
+        for server in self.servers:
+            server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        # Transports say goodbye one turn later.
+        await asyncio.sleep(0)
 
 
 def request(host: str, port: int, method: str, url: str, headers: dict[str, str] | None = None) -> Answer:
