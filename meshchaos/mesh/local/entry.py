@@ -7,8 +7,10 @@ from urllib.parse import SplitResult, urlsplit
 from meshchaos.errors import UserError
 from meshchaos.mesh.istio.hosts import matches
 from meshchaos.mesh.istio.services import did_you_mean, find_service
+from meshchaos.mesh.local.translate.gateway import servers
+from meshchaos.mesh.local.translate.index import Index
 from meshchaos.mesh.local.world import OUTBOUND_PORT, LocalReplica, World, bind_port
-from meshchaos.mesh.objects import Manifest, selects
+from meshchaos.mesh.objects import selects
 from meshchaos.mesh.seam import Entry
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "grpc": 80}
@@ -33,36 +35,20 @@ def _through_gateway(world: World, parts: SplitResult) -> Entry:
     running = [replica for replica in world.replicas if replica.gateway and replica.serving]
     if not running:
         raise UserError("the mesh has no gateway: its manifests hold no Gateway object whose selector finds one")
-    serving = [(replica, gateway) for gateway in _gateways(world, port, parts) for replica in running
-               if selects((gateway.get("spec") or {}).get("selector"), replica.labels)]  # fmt: skip
-    if not serving:
-        raise UserError(f"no Gateway serves {parts.hostname} on port {port}; there are: {_servers(world) or 'none'}")
-    replica, _ = serving[0]
+    index = Index(world)
+    served = [(replica, server) for replica in running for server in servers(index, replica)]
+    host = str(parts.hostname)
+    fitting = [
+        (replica, server)
+        for replica, server in served
+        if server.number == port and any(matches(pattern.rpartition("/")[2], host) for pattern in server.hosts)
+    ]
+    if not fitting:
+        there = "; ".join(sorted({f"{', '.join(server.hosts)} on port {server.number}" for _, server in served}))
+        raise UserError(f"no Gateway serves {host} on port {port}; there are: {there or 'none'}")
+    replica, server = fitting[0]
     words = f"through the gateway {replica.workload}.{replica.namespace}"
-    return Entry(f"{replica.address}:{bind_port(port)}", parts.netloc, proxied=False, words=words)
-
-
-def _gateways(world: World, port: int, parts: SplitResult) -> list[Manifest]:
-    found = []
-    for manifest in world.objects:
-        if manifest["kind"] != "Gateway":
-            continue
-        for server in manifest["spec"].get("servers") or []:
-            hosts = [str(host).rpartition("/")[2] for host in server.get("hosts") or []]
-            fits = any(matches(host, str(parts.hostname)) for host in hosts)
-            if int(server["port"]["number"]) == port and fits:
-                found.append(manifest)
-                break
-    return found
-
-
-def _servers(world: World) -> str:
-    return "; ".join(
-        f"{', '.join(server.get('hosts') or [])} on port {server['port']['number']}"
-        for manifest in world.objects
-        if manifest["kind"] == "Gateway"
-        for server in manifest["spec"].get("servers") or []
-    )
+    return Entry(f"{replica.address}:{bind_port(server.target)}", parts.netloc, proxied=False, words=words)
 
 
 def _from_workload(world: World, source: str, parts: SplitResult, namespace: str) -> Entry:
