@@ -53,7 +53,7 @@ class LoadPlan:
 @dataclass(frozen=True, slots=True)
 class Pulse:
     """The generator at its last beat (``Outcome``'s BEAT row). ``resolved``: every request whose intended
-    start is before this moment has a row. ``finished``: arrivals ended and all are resolved.
+    start is before this moment has a row. ``finished``: arrivals ended and all are resolved (``resolved`` is infinity).
     """
 
     at: float

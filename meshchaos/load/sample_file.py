@@ -150,7 +150,7 @@ def _pulse(beat: Any) -> Pulse:
         at=at,
         in_flight=int(beat["bytes"]),
         oldest=oldest,
-        resolved=at if finished else at - oldest - _MARGIN,
+        resolved=float("inf") if finished else at - oldest - _MARGIN,
         due=int(beat["seq"]),
         finished=finished,
     )

@@ -16,11 +16,11 @@ from random import Random
 from typing import Any, Final
 
 import gevent
-from gevent import Timeout
 
 from meshchaos.history.samples import Outcome, request_id
 from meshchaos.load.driver import LoadPlan
-from meshchaos.load.generator.client import BadAnswer, ConnectFailed, Pool, request_template
+from meshchaos.load.generator.answers import Answer, request_template
+from meshchaos.load.generator.client import Exchange, Pool
 from meshchaos.load.generator.rows import BEAT_EVERY, Clock, RowWriter
 
 LEAD: Final = 0.05
@@ -29,6 +29,8 @@ BATCH: Final = 32
 """Arrivals started at most before those already started get their turn."""
 MAX_CONNECTIONS: Final = 25_000
 """From one address to another: the range of ephemeral ports is about 28,000 on Linux."""
+
+_NO_ANSWER: Final = Answer(0, 0, -1, keep_alive=False)
 
 Report = Callable[..., None]
 
@@ -66,19 +68,23 @@ class OpenLoop:
         self._writer = writer
         self._clock = clock
         self._report = report
-        self._pool = Pool((host.strip("[]"), int(port)))
+        self._pool = Pool((host.strip("[]"), int(port)), clock=clock)
         self._templates = [
-            request_template(
-                request.method,
-                request.path,
-                scheme=plan.entry.scheme,
-                host=plan.entry.host,
-                proxied=plan.entry.proxied,
-                headers=request.headers,
-                body=request.body,
+            (
+                *request_template(
+                    request.method,
+                    request.path,
+                    scheme=plan.entry.scheme,
+                    host=plan.entry.host,
+                    proxied=plan.entry.proxied,
+                    headers=request.headers,
+                    body=request.body,
+                ),
+                request.method == "HEAD",
             )
             for request in plan.requests
         ]
+        self._id = request_id(plan.run_id, plan.index, 0)[:-12].encode()  # its last group is the number of the arrival
         self._cap = min(plan.max_in_flight, MAX_CONNECTIONS, _descriptors() - 256)
         self._open: dict[int, float] = {}
         self._due = 0
@@ -100,7 +106,7 @@ class OpenLoop:
         self._writer.beat(now, oldest=0.0, scheduler_lag=0.0, due=self._due, in_flight=0, last=True)
 
     def _schedule(self) -> None:
-        clock, spawn, open_ = self._clock, gevent.spawn_raw, self._open
+        clock, open_ = self._clock, self._open
         begin = clock() + LEAD
         end = begin + self._plan.duration
         pick = picks(self._plan)
@@ -120,38 +126,27 @@ class OpenLoop:
                 lag = clock() - due
                 self._writer.sample(due, lag, lag, seq, 0, which, Outcome.DROPPED, -1, 0)
             else:
-                open_[seq] = due
-                spawn(self._request, seq, which, due)
+                self._begin(seq, which, due)
             started += 1
             if started % BATCH == 0:
                 gevent.sleep(0)
         self._next = float("inf")
 
-    def _request(self, seq: int, which: int, due: float) -> None:
-        plan = self._plan
-        request = plan.requests[which]
-        before, after = self._templates[which]
-        data = before + request_id(plan.run_id, plan.index, seq).encode() + after
-        status, size, grpc = 0, 0, -1
-        failure: BaseException | None = None
+    def _begin(self, seq: int, which: int, due: float) -> None:
+        before, after, head = self._templates[which]
+        data = b"%b%b%012x%b" % (before, self._id, seq, after)
         begun = self._clock()
-        timer = Timeout.start_new(plan.timeout)
-        try:
-            status, size, grpc, _ = self._pool.exchange(data, head=request.method == "HEAD")
-            outcome = Outcome.ANSWERED
-        except Timeout as error:
-            outcome, failure = Outcome.TIMEOUT, error
-        except ConnectFailed as error:
-            outcome, failure = Outcome.CONNECT, error
-        except BadAnswer as error:
-            outcome, failure = Outcome.OTHER, error
-        except OSError as error:
-            outcome, failure = Outcome.RESET, error
-        finally:
-            timer.close()
+        self._open[seq] = due
+        tag = (seq, which, due, begun)
+        self._pool.begin(Exchange(data, head=head, deadline=begun + self._plan.timeout, tag=tag, done=self._done))
+
+    def _done(self, exchange: Exchange, outcome: Outcome, answer: Answer | None, error: BaseException | None) -> None:
+        seq, which, due, begun = exchange.tag
         latency = self._clock() - due
+        status, size, grpc, _ = answer or _NO_ANSWER
         self._writer.sample(due, begun - due, latency, seq, status, which, outcome, grpc, size)
         del self._open[seq]
+        request = self._plan.requests[which]
         self._report(
             request_type=request.method,
             name=request.name,
@@ -159,7 +154,7 @@ class OpenLoop:
             response_length=size,
             response=None,
             context={},
-            exception=failure,
+            exception=error,
             start_time=due,
             url=request.path,
         )
