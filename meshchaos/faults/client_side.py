@@ -18,7 +18,7 @@ from meshchaos.faults.narrowing import narrowed_matches
 from meshchaos.faults.owners import reconciler
 from meshchaos.faults.server_side import duration
 from meshchaos.faults.survey import Survey, survey, where, wholly
-from meshchaos.mesh.changes import Change, Create, EditObject, InsertNamed
+from meshchaos.mesh.changes import Change, Create, EditObject, InsertNamed, recorded
 from meshchaos.mesh.istio import destination_rules
 from meshchaos.mesh.istio import virtual_services as vs
 from meshchaos.mesh.istio.order import namespace_of
@@ -47,7 +47,7 @@ def place(fault: HttpFault, edge: Edge, mesh: Snapshot, context: FaultContext, r
                 # Earlier insertions into the same list have moved this route down.
                 edits.append(InsertNamed(("spec", "http"), route.position + len(edits), element))
         if edits:
-            changes.append(EditObject(ref, tuple(edits)))
+            changes.append(recorded(owner, EditObject(ref, tuple(edits))))
     if found.ungoverned:
         names.append(_name(context.id, len(names)))
         changes.append(Create(_virtual_service(found, context.id, names[-1])))
@@ -63,7 +63,7 @@ def place(fault: HttpFault, edge: Edge, mesh: Snapshot, context: FaultContext, r
         reason=reason,
         changes=tuple(changes),
         proof=Proof(
-            replicas=tuple(f"{r.name}.{r.namespace}" for one in clients for r in one.replicas if r.ready and r.sidecar),
+            replicas=tuple(f"{r.name}.{r.namespace}" for one in clients for r in one.replicas if r.ready),
             side="outbound",
             flag=fault.flag,
             counter=rf"^http\.outbound_[^;]*;?\.fault\.{fault.counter}$",

@@ -69,24 +69,22 @@ def _client(adding: Placement, before: list[Placement]) -> Placement:
 
 
 def _edit(change: EditObject, adding: Placement, before: list[Placement]) -> tuple[Change | None, dict[str, str]]:
-    """The edit with positions that hold after the earlier ones; copies of one route made one where they can."""
+    """The edit without the copies that could join an earlier one of the same route, and how those are called there.
+
+    Positions stay those in the owner's object: each copy goes right ahead of its own route (``InsertNamed.anchor``),
+    and so behind the copies of earlier faults.
+    """
     edits: list[InsertNamed] = []
     renamed: dict[str, str] = {}
-    earlier = _insertions(before, change.ref)
-    for number, edit in enumerate(e for e in change.edits if isinstance(e, InsertNamed)):
-        route = edit.at - number
+    for route, edit in _copies(change):
         twin = None
-        for position, original, other in earlier:
-            if original != route:
-                continue
-            twin = _twin(other.element, edit.element, before[position], adding) or twin
-            if twin:
+        for position, other in _earlier_copies(before, change.ref, route):
+            if _twin(other.element, edit.element, before[position], adding):
                 before[position] = _with_fault(before[position], change.ref, other.name, edit.element["fault"])
-                renamed[edit.name] = other.name
+                renamed[edit.name] = twin = other.name
                 break
         if twin is None:
-            shift = sum(original <= route for _, original, _ in earlier)
-            edits.append(InsertNamed(edit.path, route + shift + len(edits), edit.element))
+            edits.append(replace(edit, at=route + len(edits)))
     return (EditObject(change.ref, tuple(edits)) if edits else None), renamed
 
 
@@ -177,25 +175,22 @@ def _swapped(changes: Sequence[Change], old: Manifest, new: Manifest) -> tuple[C
     return tuple(Create(new) if isinstance(c, Create) and c.manifest is old else c for c in changes)
 
 
-def _insertions(before: Sequence[Placement], ref: Ref) -> list[tuple[int, int, InsertNamed]]:
-    """Earlier copies in one VirtualService: (placement's position, the owner's route as first counted, the edit)."""
-    result: list[tuple[int, int, InsertNamed]] = []
-    for position, placement in enumerate(before):
-        for change in placement.changes:
-            if not isinstance(change, EditObject) or change.ref != ref:
-                continue
-            known = [original for _, original, _ in result]
-            for number, edit in enumerate(e for e in change.edits if isinstance(e, InsertNamed)):
-                result.append((position, _original(edit.at - number, known), edit))
-    return result
+def _copies(change: EditObject) -> list[tuple[int, InsertNamed]]:
+    """The copies of one change, each with the position of its route in the owner's object."""
+    edits = [edit for edit in change.edits if isinstance(edit, InsertNamed)]
+    return [(edit.at - number, edit) for number, edit in enumerate(edits)]
 
 
-def _original(position: int, inserted: Sequence[int]) -> int:
-    """Where a route stood before copies were put ahead of the routes ``inserted``."""
-    for original in range(position, -1, -1):
-        if original + sum(other <= original for other in inserted) == position:
-            return original
-    return position
+def _earlier_copies(before: Sequence[Placement], ref: Ref, route: int) -> list[tuple[int, InsertNamed]]:
+    """Copies that earlier placements make of one route of one object: (the placement's position, the edit)."""
+    return [
+        (position, edit)
+        for position, placement in enumerate(before)
+        for change in placement.changes
+        if isinstance(change, EditObject) and change.ref == ref
+        for original, edit in _copies(change)
+        if original == route
+    ]
 
 
 def _with_fault(placement: Placement, ref: Ref, name: str, fault: Mapping[str, Any]) -> Placement:

@@ -149,7 +149,7 @@ def _identity_pattern(edge: Edge, mesh: Snapshot) -> str:
     source = edge.source
     assert source is not None
     for client in source.workloads:
-        if not client.sidecar:
+        if not (client.sidecar or client.gateway):
             raise CannotPlace(f"{client.name} has no sidecar, so the server cannot tell its requests from others'")
         plain = _plaintext(client, edge, mesh)
         if plain:

@@ -45,8 +45,8 @@ def workload(
 
 def gateway_workload() -> Workload:
     labels = {"istio": "ingressgateway"}
-    pod = Replica("ingress-0", "ingress", "istio-system", "127.64.0.99", labels, "ingress", True)
-    return Workload("ingress", "istio-system", labels, "ingress", True, True, (pod,))
+    pod = Replica("ingress-0", "ingress", "istio-system", "127.64.0.99", labels, "ingress", False)
+    return Workload("ingress", "istio-system", labels, "ingress", False, True, (pod,))
 
 
 def virtual_service(name: str, hosts: list[str], http: list[dict[str, Any]], **more: Any) -> Manifest:
