@@ -5,6 +5,7 @@
     MeshchaosError
     ├── UserError                 the user's mistake: one line with place and remedy, exit 2
     │   ├── FileError             a place in a file: ``file:line:col: path: message``
+    │   ├── FileErrors            several of them, a line each
     │   └── CannotPlace           this fault cannot be placed on this mesh, and why
     ├── MeshError                 the mesh broke or refused, exit 5
     │   ├── NotFound              no such object
@@ -24,6 +25,8 @@ Anything else that escapes is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 class MeshchaosError(Exception):
@@ -53,6 +56,14 @@ class FileError(UserError):
         self.path = path
         place = f"{file}:{line}:{col}" if line else file
         super().__init__(f"{place}: {path}: {message}" if path else f"{place}: {message}")
+
+
+class FileErrors(UserError):
+    """Several mistakes in files, reported together: ``errors``, and ``str()`` has a line for each."""
+
+    def __init__(self, errors: Iterable[FileError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(str(error) for error in self.errors))
 
 
 class CannotPlace(UserError):

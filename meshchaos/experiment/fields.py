@@ -84,12 +84,31 @@ class Rest:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Short:
+    """Marks a spec of which a bare value means one field: ``60s`` for ``{atMost: 60s}``."""
+
+    key: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        def wrapped(value: Any) -> Any:
+            return value if value is None or isinstance(value, Mapping) else {self.key: value}
+
+        return core_schema.no_info_before_validator_function(wrapped, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        whole = handler(core)
+        return {"anyOf": [handler.resolve_ref_schema(whole)["properties"][self.key], whole]}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Many:
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
 
         def wrapped(value: Any) -> Any:
-            return value if isinstance(value, list | tuple) else () if value is None else (value,)
+            return value if value is None or isinstance(value, list | tuple) else (value,)
 
         return core_schema.no_info_before_validator_function(wrapped, handler(source))
 

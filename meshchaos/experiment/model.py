@@ -26,10 +26,15 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """``{env: NAME}`` or ``{file: PATH}``: resolved at run time only, never written down."""
+    """``{env: NAME}`` or ``{file: PATH}``: resolved at run time only (``secrets.resolve``), never written down.
+
+    ``prefix`` goes before what is found: ``token:`` is the header ``Authorization`` with ``Bearer ``.
+    ``PATH`` is absolute once read.
+    """
 
     source: Literal["env", "file"]
     name: str
+    prefix: str = ""
 
 
 TextOrSecret = str | Secret

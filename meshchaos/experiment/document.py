@@ -1,0 +1,242 @@
+"""``*.chaos.yaml`` as it is written: the shapes that pydantic validates and the JSON Schema is made of."""
+
+# ruff: noqa: TRY004 - whatever is wrong with a value is a ValueError, whose text is for the user
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from meshchaos import units
+from meshchaos.experiment.fields import (
+    Duration,
+    MaybeSecret,
+    Name,
+    OneOrMany,
+    Parsed,
+    PositiveDuration,
+    Rate,
+    SecretRef,
+    Share,
+    Short,
+    Text,
+    spec,
+)
+from meshchaos.experiment.model import TextOrSecret
+from meshchaos.experiment.scalars import TOKEN, as_text, as_text_or_secret, header_name
+from meshchaos.units import shown
+
+API_VERSION: Final = "meshchaos.dev/v1"
+LOWEST_CONFIDENCE: Final = 0.9
+_HEADERS_SCHEMA = {"type": "object", "additionalProperties": {"type": ["string", "number", "object"]}}
+
+
+def _target(value: Any) -> str:
+    text = as_text(value).strip()
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError as error:
+        raise ValueError(f"{shown(text)} is no URL: {error}") from error
+    if url.scheme in ("grpc", "grpcs"):
+        raise ValueError("grpc targets are not built yet")
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError(f"{shown(text)} is no absolute URL: write for instance http://bookinfo.example/productpage")
+    if url.username is not None or url.password is not None:
+        raise ValueError("has a user in the URL: write a `token:` or a header as {env: NAME}")
+    if url.fragment or re.search(r"[\s\x00-\x1f\x7f]", text) or port == 0:
+        raise ValueError(f"{shown(text)} is no URL for a request (a fragment, a space or port 0 is in it)")
+    if not text.isascii():
+        raise ValueError(f"{shown(text)} has characters that a URL must escape (%C3%BC, xn--...)")
+    return text
+
+
+def _path(value: Any) -> str:
+    text = as_text(value)
+    if not text.startswith("/") or not text.isascii() or re.search(r"[\s#\x00-\x1f\x7f]", text):
+        raise ValueError(f"{shown(text)} is no path: it starts with / and has neither spaces, # nor other than ASCII")
+    return text
+
+
+def _method(value: Any) -> str:
+    if not isinstance(value, str) or TOKEN.fullmatch(value) is None:
+        raise ValueError(f"{shown(value)} is no HTTP method")
+    if value.upper() == "CONNECT":
+        raise ValueError("CONNECT is no request that a load sends")
+    return value.upper()
+
+
+def _headers(value: Any) -> Mapping[str, TextOrSecret]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"headers are a mapping of names to values, not {shown(value)}")
+    found: dict[str, TextOrSecret] = {}
+    for name, text in value.items():
+        if header_name(name) in {key.lower() for key in found}:
+            raise ValueError(f"the header {header_name(name)} is there twice")
+        try:
+            made = as_text_or_secret(text)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        if isinstance(made, str) and re.search(r"[\r\n\x00]", made):
+            raise ValueError(f"{name}: a header's value has one line")
+        found[name] = made
+    return found
+
+
+def _weight(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1e6:
+        raise ValueError(f"a weight is a number above 0, not {shown(value)}")
+    return float(value)
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
+        raise ValueError(f"must be a whole number from 1 on, not {shown(value)}")
+    return value
+
+
+def _confidence(value: Any) -> float:
+    share = units.parse_share(value)
+    if not LOWEST_CONFIDENCE <= share < 1:
+        raise ValueError(f"must be at least 90% and below 100%, not {value}")
+    return share
+
+
+Target = Annotated[str, Parsed(_target, {"type": "string", "pattern": "^https?://[^/\\s@]+"})]
+Path = Annotated[str, Parsed(_path, {"type": "string", "pattern": "^/[^\\s#]*$"})]
+Method = Annotated[str, Parsed(_method, {"type": "string", "examples": ["GET", "POST"]})]
+Headers = Annotated[Mapping[str, TextOrSecret], Parsed(_headers, _HEADERS_SCHEMA)]
+Weight = Annotated[float, Parsed(_weight, {"type": "number", "exclusiveMinimum": 0})]
+Count = Annotated[int, Parsed(_count, {"type": "integer", "minimum": 1})]
+Confidence = Annotated[
+    float, Parsed(_confidence, {"type": "string", "pattern": r"^\s*9\d(\.\d+)?\s?%\s*$", "examples": ["95%", "99%"]})
+]
+
+
+@spec
+class MetadataDoc:
+    """Who the experiment is. ``namespace``: where short names of services are looked up."""
+
+    name: Name
+    namespace: Text | None = None
+    labels: Mapping[str, Text] = dataclasses.field(default_factory=dict)
+
+
+@spec
+class RequestDoc:
+    """One kind of request; what is left out is the load's own. ``weight`` is relative to the others'."""
+
+    name: Text | None = None
+    weight: Weight = 1.0
+    method: Method | None = None
+    path: Path | None = None
+    headers: Headers = dataclasses.field(default_factory=dict)
+    body: MaybeSecret | None = None
+    token: SecretRef | None = None
+
+
+@spec
+class LoadDoc:
+    """A stream of requests. ``from``: gateway, outside, or a workload."""
+
+    target: Target
+    name: Name | None = None
+    from_: Text = "gateway"
+    rate: Rate | None = None
+    arrivals: Literal["poisson", "uniform"] = "poisson"
+    timeout: PositiveDuration = 10.0
+    max_in_flight: Count | None = None
+    method: Method | None = None
+    headers: Headers = dataclasses.field(default_factory=dict)
+    body: MaybeSecret | None = None
+    token: SecretRef | None = None
+    requests: OneOrMany[RequestDoc] = ()
+    locustfile: Text | None = None
+    users: Count | None = None
+
+
+@spec
+class LengthDoc:
+    """``60s``, or a length that an early verdict may cut short, not before ``atLeast``."""
+
+    at_most: PositiveDuration
+    at_least: PositiveDuration | None = None
+
+    def check(self) -> None:
+        if self.at_least is not None and self.at_least > self.at_most:
+            raise ValueError("atLeast is longer than atMost")
+
+
+Length = Annotated[LengthDoc, Short("atMost")]
+
+
+@spec
+class PhasesDoc:
+    """How long each phase lasts: with faults warmup, baseline, fault, recovery; without warmup, observe."""
+
+    warmup: Duration | None = None
+    baseline: Duration | None = None
+    observe: Length | None = None
+    fault: Length | None = None
+    recovery: Duration | None = None
+
+
+@spec
+class BelowDoc:
+    """Heal at once when the success share is below, for sure."""
+
+    below: Share
+    load: Text | None = None
+    request: Text | None = None
+
+
+@spec
+class StopIfDoc:
+    success: BelowDoc
+
+
+@spec
+class DeadlinesDoc:
+    """Until when a change must be live, gone, everything healed, and the run over."""
+
+    live: PositiveDuration = 30.0
+    gone: PositiveDuration = 30.0
+    heal: PositiveDuration = 120.0
+    run: PositiveDuration = 900.0
+
+
+@spec
+class BodyDoc:
+    """``spec``. Faults and expectations are validated by the kinds that are registered."""
+
+    expect: OneOrMany[Any]
+    hypothesis: str = ""
+    mesh: Text | None = None
+    load: OneOrMany[LoadDoc] = ()
+    phases: PhasesDoc = dataclasses.field(default_factory=PhasesDoc)
+    faults: OneOrMany[Any] = ()
+    stop_if: StopIfDoc | None = None
+    confidence: Confidence = 0.95
+    deadlines: DeadlinesDoc = dataclasses.field(default_factory=DeadlinesDoc)
+    overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@spec
+class ExperimentDoc:
+    api_version: Literal["meshchaos.dev/v1"]
+    kind: Literal["Experiment"]
+    metadata: MetadataDoc
+    spec: BodyDoc
+
+
+@spec
+class ScopeDoc:
+    """What every expectation may say beside its kind's own fields."""
+
+    during: OneOrMany[Literal["baseline", "fault", "recovery", "observe", "all"]] = ()
+    name: Text | None = None
+    load: Text | None = None
+    request: Text | None = None
