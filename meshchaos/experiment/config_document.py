@@ -1,0 +1,175 @@
+"""``meshchaos.yaml`` as it is written, and for its JSON Schema."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from meshchaos.experiment.document import Count, Headers, Method, Target
+from meshchaos.experiment.fields import (
+    Duration,
+    HttpStatus,
+    MaybeSecret,
+    Name,
+    OneOrMany,
+    Parsed,
+    PositiveDuration,
+    Rest,
+    SecretRef,
+    Share,
+    Short,
+    Text,
+    spec,
+)
+from meshchaos.units import shown
+
+QUANTILE = r"p\d{1,2}(\.\d{1,4})?"
+
+
+def _port(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
+        raise ValueError(f"a port is a number from 1 to 65535, not {shown(value)}")
+    return value
+
+
+Port = Annotated[int, Parsed(_port, {"type": "integer", "minimum": 1, "maximum": 65535})]
+
+
+@spec
+class CallDoc:
+    """A request that a stub makes before it answers."""
+
+    url: Target
+    timeout: PositiveDuration | None = None
+    optional: bool = False
+    method: Method = "GET"
+
+
+@spec
+class ErrorsDoc:
+    """A share of answers that are errors."""
+
+    share: Share
+    status: HttpStatus = 500
+
+
+@spec
+class StubDoc:
+    """A program that answers 200 after its latency and its calls."""
+
+    calls: OneOrMany[Annotated[CallDoc, Short("url")]] = ()
+    latency: Duration = 0.0
+    errors: Annotated[ErrorsDoc, Short("share")] | None = None
+    concurrency: Count | None = None
+    body: Text | None = None
+
+
+@spec
+class WorkloadDoc:
+    """How a Deployment runs here: a stub, or a program of the user's own (``command``, ``port``, ``env``)."""
+
+    stub: StubDoc | None = None
+    command: OneOrMany[Text] = ()
+    port: Port | None = None
+    env: Mapping[str, MaybeSecret] = dataclasses.field(default_factory=dict)
+
+    def check(self) -> None:
+        if (self.stub is None) == (not self.command):
+            raise ValueError("is either a `stub` or a `command`")
+        if self.command and self.port is None:
+            raise ValueError("a `command` needs the `port` it listens on")
+        if self.stub is not None and (self.port is not None or self.env):
+            raise ValueError("`port` and `env` belong to a `command`; a stub takes its port from the manifests")
+
+
+@spec
+class LocalDoc:
+    """A mesh on this machine, from the user's own manifests."""
+
+    manifests: OneOrMany[Text]
+    workloads: Mapping[str, WorkloadDoc] = dataclasses.field(default_factory=dict)
+    inject: Literal["labels", "all"] = "labels"
+
+    def check(self) -> None:
+        if not self.manifests:
+            raise ValueError("manifests is empty: name files or folders with Kubernetes YAML")
+
+
+@spec
+class KubernetesDoc:
+    """A cluster, by a context of the kubeconfig."""
+
+    context: Text
+    namespaces: OneOrMany[Text] = ()
+    kubeconfig: Text | None = None
+
+
+@spec
+class GatewayDoc:
+    """The ingress gateway: ``name.namespace`` of its Service, and how it is reached."""
+
+    service: Text | None = None
+    address: Text | None = None
+    ca_file: Text | None = None
+    cert_file: Text | None = None
+    key_file: Text | None = None
+
+
+@spec
+class PrometheusDoc:
+    url: Target
+    token: SecretRef | None = None
+    headers: Headers = dataclasses.field(default_factory=dict)
+    ca_file: Text | None = None
+
+
+@spec
+class MeshDoc:
+    """A mesh, either ``local`` or ``kubernetes``."""
+
+    local: LocalDoc | None = None
+    kubernetes: KubernetesDoc | None = None
+    gateway: GatewayDoc | None = None
+    prometheus: PrometheusDoc | None = None
+
+    def check(self) -> None:
+        if (self.local is None) == (self.kubernetes is None):
+            raise ValueError("is either `local` or `kubernetes`")
+        if self.local is not None and self.gateway is not None:
+            raise ValueError("`gateway` belongs to a mesh on `kubernetes`: a local one knows its own")
+
+
+@spec
+class QuantilesDoc:
+    """Quantile to its limit: ``{p99: 800ms}``."""
+
+    limits: Annotated[Mapping[str, PositiveDuration], Rest(QUANTILE, "p50, p99, p99.9")]
+
+    def check(self) -> None:
+        if any(float(name[1:]) == 0 for name in self.limits):
+            raise ValueError("p0 is no quantile: write p50, p99, p99.9")
+
+
+@spec
+class SloDoc:
+    """What users were promised: a share of good answers, latencies, over a window."""
+
+    success: Share | None = None
+    latency: QuantilesDoc | None = None
+    window: PositiveDuration | None = None
+
+    def check(self) -> None:
+        if self.success is None and self.latency is None:
+            raise ValueError("promises neither `success` nor `latency`")
+        if self.success is not None and not 0 < self.success < 1:
+            raise ValueError("success lies above 0% and below 100%, which no number of requests can show")
+
+
+@spec
+class ConfigDoc:
+    """``meshchaos.yaml``. ``defaultMesh`` may be left out where there is one mesh."""
+
+    meshes: Mapping[Name, MeshDoc] = dataclasses.field(default_factory=dict)
+    default_mesh: Text | None = None
+    slos: Mapping[Text, SloDoc] = dataclasses.field(default_factory=dict)
