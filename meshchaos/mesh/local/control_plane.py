@@ -26,7 +26,7 @@ from meshchaos.mesh.local.publish import RunningProxy, Update, publish
 from meshchaos.mesh.local.replicas import Launcher, ReplicaState
 from meshchaos.mesh.local.spec import MeshSpec
 from meshchaos.mesh.local.world import READY_PORT, ROOT_NAMESPACE, LocalReplica, ProxyResources, World
-from meshchaos.mesh.objects import Manifest, Ref, ref_of, selects
+from meshchaos.mesh.objects import Manifest, Ref, labels_of, ref_of, selects
 
 RESTART_AFTER = 3.0
 """Seconds until a killed replica comes back."""
@@ -81,16 +81,18 @@ class ControlPlane:
             transaction = self.store.begin(manager)
             result = operation(transaction)
             fresh, removed = self._reconcile(transaction)
+            before = {state.name: state.local for state in self._replicas.values()}
             for state in removed:
                 state.local = replace(state.local, serving=False)
+            self._relabel(transaction.events)
             self._add(fresh)
             try:
                 changed = await self._publish(transaction.objects(), self._concerned(transaction.events))
             except BaseException:
                 for state in fresh:
                     del self._replicas[state.name]
-                for state in removed:
-                    state.local = replace(state.local, serving=True)
+                for name, local in before.items():
+                    self._replicas[name].local = local
                 raise
             transaction.commit()
             self._note(transaction.events, changed)
@@ -186,6 +188,13 @@ class ControlPlane:
         gone = [event.ref for event in transaction.events if event.ref.kind == "Pod" and event.after is None]
         names = {f"{ref.name}.{ref.namespace}" for ref in gone}
         return fresh, [state for name, state in self._replicas.items() if name in names]
+
+    def _relabel(self, events: Sequence[Event]) -> None:
+        """Replicas carry the labels that their Pods have now: selectors choose by them."""
+        for event in events:
+            state = self._replicas.get(f"{event.ref.name}.{event.ref.namespace}")
+            if event.ref.kind == "Pod" and event.after is not None and state is not None:
+                state.local = replace(state.local, labels=labels_of(event.after))
 
     def _concerned(self, events: Sequence[Event]) -> Iterable[ReplicaState]:
         """Replicas whose configuration the events can touch; an EnvoyFilter's are chosen by its selector."""
