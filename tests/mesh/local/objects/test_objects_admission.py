@@ -213,7 +213,12 @@ BAD = [
     ("VirtualService", "spec/http/0/match/0/uri", {"prefx": "/a"}, "uri.prefx: unknown field; did you mean prefix?"),
     ("VirtualService", "spec/http/0/match/0/uri/regex", "/a.*", "only one of prefix and regex may be given"),
     ("VirtualService", "spec/http/0/match/0/method/regex", "(", "'(' is not a regular expression"),
-    ("VirtualService", "spec/http/0/match/0/method/regex", "(?=a)", "look-around and back-references are not in RE2"),
+    (
+        "VirtualService",
+        "spec/http/0/match/0/method/regex",
+        "(?=a)",
+        "(?=a is not in RE2 (no look-around",
+    ),
     ("VirtualService", "spec/http/0/match/0/headers/end-user", {"exact": True}, "must be a text, is true; put it in"),
     ("VirtualService", "spec/http/0/match/0/headers", {"a b": {}}, "'a b' is not a header name"),
     ("VirtualService", "spec/http/0/match/0/gateways", ["a/b/c"], "must be a gateway's name or namespace/name"),

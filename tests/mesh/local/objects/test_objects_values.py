@@ -43,21 +43,102 @@ def test_no_hosts(name: str) -> None:
     assert values.host(name) is not None
 
 
-@pytest.mark.parametrize(
-    "text", ["a", "^.*$", "[[:alpha:]]+", r"\pL", r"\p{Greek}", "(?i)x", "(?P<n>a)", "(?<n>a)", r"\z", r"\(?=a"]
-)
+GOOD = [
+    r"a",
+    r"^.*$",
+    r"GET|HEAD",
+    r"[[:alpha:]]+",
+    r"[^[:^digit:]_]",
+    r"\pL",
+    r"\p{Greek}+",
+    r"\PN",
+    r"(?i)x",
+    r"(?i:x)y",
+    r"(?s-m:.)",
+    r"(?P<n>a)",
+    r"(?<n>a)",
+    r"\z",
+    r"\(?=a",
+    r"\Qa.b(\E+",
+    r"\Q(",
+    r"\x{41}",
+    r"\x41",
+    r"[\x41-\x{5A}]",
+    r"[^]a]",
+    r"[]]",
+    r"[[&|~-]",
+    r"a{1,1000}",
+    r"a{2}",
+    r"a{,3}",
+    r"a*?",
+    r"a{2,}?",
+    r".+?b",
+    r"\.",
+    r"\d\w\s\b\B\A",
+    r"[a\]b]",
+    r"\07",
+    r"/a/\d+/.*",
+    r"(?:)",
+    r"(a|b)*",
+    r"\/",
+    r"\-",
+    r"{a}",
+]
+BAD = [
+    r"(",
+    r")",
+    r"[",
+    r"*",
+    r"+a",
+    r"(?=a)",
+    r"(?!a)",
+    r"(?<=a)",
+    r"(?<!a)",
+    r"(a)\1",
+    r"(?P=n)",
+    r"(?>a)",
+    r"(?(1)a|b)",
+    r"(?#c)a",
+    r"(?x)a",
+    r"(?a)b",
+    r"(?u)b",
+    r"(?L)a",
+    r"(?P<1>a)",
+    r"\Z",
+    r"\h",
+    r"\u0041",
+    r"\N{DASH}",
+    r"\C",
+    r"a**",
+    r"a*+",
+    r"a+++",
+    r"a???",
+    r"a{1001}",
+    r"a{1,1001}",
+    r"a{2}{3}",
+    r"[b-a]",
+    r"[a-\d]",
+    r"[[:foo:]]",
+    r"(?P<n>a)(?P<n>b)",
+    "\\",
+    r"\8",
+]
+
+
+@pytest.mark.parametrize("text", GOOD)
 def test_expressions_of_re2(text: str) -> None:
     assert values.regex(text) is None
 
 
-@pytest.mark.parametrize(
-    "text", ["(", "[", "*", "(?=a)", "(?!a)", "(?<=a)", "(?<!a)", r"(a)\1", "(?P=n)", "(?>a)", "a" * 1025]
-)
+@pytest.mark.parametrize("text", [*BAD, "a" * 1025])
 def test_no_expressions_of_re2(text: str) -> None:
     assert values.regex(text) is not None
 
 
-@pytest.mark.parametrize("text", ["x", "", "100%%", "%START_TIME%", "a %REQ(x-y?:path):3% b", "a\tb"])
+@pytest.mark.parametrize(
+    "text",
+    ["x", "", "100%%", "%START_TIME%", "%REQ(a)%%REQ(b)%", "%START_TIME(%s.%3f)%", "a %REQ(x-y?:path):3% b", "a\tb"],
+)
 def test_header_values(text: str) -> None:
     assert values.header_value(text) is None
 

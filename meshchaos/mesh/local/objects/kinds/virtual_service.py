@@ -25,6 +25,7 @@ from meshchaos.mesh.local.objects.schema import (
     word,
 )
 from meshchaos.mesh.local.objects.values import (
+    base64_text,
     dns_label,
     duration,
     gateway_name,
@@ -176,16 +177,16 @@ REDIRECT = record(
     ),
 )
 
+
+def _one_megabyte(body: Any) -> str | None:
+    return "must be under 1 MB" if len(body) > 2**20 else None
+
+
 DIRECT_RESPONSE = record(
     {
         "status": number(http_status),
         "body": record(
-            {
-                "string": text(
-                    _one_megabyte := lambda body: "must be under 1 MB" if len(body) > 2**20 else None, empty=True
-                ),
-                "bytes": text(_one_megabyte),
-            },
+            {"string": text(_one_megabyte, empty=True), "bytes": text(_one_megabyte, base64_text)},
             rules=(exactly_one("string", "bytes"),),
         ),
     },
