@@ -120,7 +120,7 @@ async def fetch(target: str, path: str, *, timeout: float = 5.0) -> tuple[int, b
 
 
 async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
-    parts = []
+    parts: list[bytes] = []
     while True:
         size = int((await reader.readuntil(b"\r\n")).split(b";")[0], 16)
         data = await reader.readexactly(size + 2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from typing import TypeVar
 
@@ -17,7 +17,6 @@ from meshchaos.errors import NotFound, NotLive
 from meshchaos.mesh.apply import holds
 from meshchaos.mesh.changes import Change
 from meshchaos.mesh.local import translate
-from meshchaos.mesh.local.admin import fetch
 from meshchaos.mesh.local.objects.controller import owner_of, reconcile
 from meshchaos.mesh.local.objects.store import Event, Store, Transaction
 from meshchaos.mesh.local.placement import Placement
@@ -25,11 +24,14 @@ from meshchaos.mesh.local.preflight import check_machine
 from meshchaos.mesh.local.publish import RunningProxy, Update, publish
 from meshchaos.mesh.local.replicas import Launcher, ReplicaState
 from meshchaos.mesh.local.spec import MeshSpec
-from meshchaos.mesh.local.world import READY_PORT, ROOT_NAMESPACE, LocalReplica, ProxyResources, World
-from meshchaos.mesh.objects import Manifest, Ref, labels_of, ref_of, selects
+from meshchaos.mesh.local.world import LocalReplica, ProxyResources, World
+from meshchaos.mesh.objects import Manifest, Ref, labels_of, ref_of
 
 RESTART_AFTER = 3.0
 """Seconds until a killed replica comes back."""
+
+_EVERYTHING = frozenset({"Pod"})
+"""A kind whose change can touch every family of resources."""
 
 T = TypeVar("T")
 
@@ -50,6 +52,7 @@ class ControlPlane:
         self._used: set[str] = set()
         self._absent: list[Ref] = []
         self._touched: dict[Ref, set[str]] = {}
+        self._index: translate.Index | None = None
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -68,8 +71,9 @@ class ControlPlane:
         for state in fresh:
             state.local = replace(state.local, serving=True)
         self._add(fresh)
-        world = self._world(self.store.objects())
-        await asyncio.gather(*(self._launch(state, world) for state in fresh))
+        self._index = translate.Index(self._world(self.store.objects()))
+        for state in fresh:
+            await self._launch(state, self._index)
         await asyncio.gather(*(self._launcher.ready(state) for state in fresh))
 
     async def write(self, operation: Callable[[Transaction], T], manager: str) -> T:
@@ -87,7 +91,8 @@ class ControlPlane:
             self._relabel(transaction.events)
             self._add(fresh)
             try:
-                changed = await self._publish(transaction.objects(), self._concerned(transaction.events))
+                kinds = {event.ref.kind for event in transaction.events}
+                changed = await self._publish(transaction.objects(), self._concerned(transaction.events), kinds)
             except BaseException:
                 for state in fresh:
                     del self._replicas[state.name]
@@ -107,7 +112,7 @@ class ControlPlane:
             before = self._log_headers
             self._log_headers = tuple(sorted({*before, *(header.lower() for header in headers)}))
             try:
-                await self._publish(self.store.objects(), self._replicas.values())
+                await self._publish(self.store.objects(), self._replicas.values(), _EVERYTHING)
             except BaseException:
                 self._log_headers = before
                 raise
@@ -200,42 +205,38 @@ class ControlPlane:
         """Replicas whose configuration the events can touch; an EnvoyFilter's are chosen by its selector."""
         if any(event.ref.kind != "EnvoyFilter" for event in events):
             return self._replicas.values()
-        chosen: dict[str, ReplicaState] = {}
-        for event in events:
-            for manifest in (event.before, event.after):
-                if manifest is None:
-                    continue
-                selector = ((manifest.get("spec") or {}).get("workloadSelector") or {}).get("labels")
-                for name, state in self._replicas.items():
-                    if event.ref.namespace in {state.local.namespace, ROOT_NAMESPACE} and selects(
-                        selector, state.local.labels
-                    ):
-                        chosen[name] = state
-        return chosen.values()
+        versions = [manifest for event in events for manifest in (event.before, event.after) if manifest is not None]
+        return [s for s in self._replicas.values() if any(translate.concerns(m, s.local) for m in versions)]
 
-    async def _publish(self, objects: tuple[Manifest, ...], states: Iterable[ReplicaState]) -> list[RunningProxy]:
-        world = self._world(objects)
+    async def _publish(
+        self, objects: tuple[Manifest, ...], states: Iterable[ReplicaState], kinds: Set[str]
+    ) -> list[RunningProxy]:
+        """``kinds``: of the objects that changed; only what they can touch is translated anew."""
+        index = translate.Index(self._world(objects), self._index)
         updates = []
         for state in states:
             if state.proxy is not None and not state.stopped and state.envoy is not None and state.envoy.running:
-                updates.append(Update(state.proxy, translate.proxy_resources(world, state.local)))
-        return await publish(updates)
+                new = translate.refresh(index, state.local, state.proxy.resources, kinds)
+                updates.append(Update(state.proxy, new))
+        changed = await publish(updates)
+        self._index = index
+        return changed
 
-    async def _launch(self, state: ReplicaState, world: World) -> None:
+    async def _launch(self, state: ReplicaState, index: translate.Index) -> None:
         resources: ProxyResources | None = None
         if _has_proxy(state):
-            resources = translate.proxy_resources(world, state.local)
-        await self._launcher.start(state, resources, world)
+            resources = translate.resources(index, state.local)
+        await self._launcher.start(state, resources, index.world)
 
     async def _bring_up(self, state: ReplicaState) -> None:
         """Starts one replica later in the mesh's life, and makes it an endpoint when it is ready."""
         try:
             async with self._lock:
-                await self._launch(state, self._world(self.store.objects()))
+                await self._launch(state, translate.Index(self._world(self.store.objects()), self._index))
             await self._launcher.ready(state)
             async with self._lock:
                 state.local = replace(state.local, serving=not state.stopped)
-                await self._publish(self.store.objects(), self._replicas.values())
+                await self._publish(self.store.objects(), self._replicas.values(), {"Endpoints"})
         except Exception as error:  # whatever it is, the runner must hear of it
             if not state.stopped:
                 self._trouble(f"{state.name} did not come up: {error}")
@@ -277,8 +278,10 @@ def _has_proxy(state: ReplicaState) -> bool:
 
 
 async def _probe(state: ReplicaState) -> None:
+    if state.probe is None:
+        raise NotLive(f"the proxy of {state.name} is not up yet")
     try:
-        status, _ = await fetch(f"{state.local.address}:{READY_PORT}", "/healthz/ready", timeout=5.0)
+        status, _ = await state.probe.get("/healthz/ready")
     except (OSError, EOFError, TimeoutError) as error:
         raise NotLive(f"the proxy of {state.name} does not answer a probe: {error or 'no answer in 5 s'}") from error
     if status != 200:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from meshchaos.errors import MeshError, MeshGone, ProxyRejected
-from meshchaos.mesh.local.admin import fetch
+from meshchaos.mesh.local.admin import AsyncClient
 from meshchaos.mesh.local.world import ProxyResources
 from meshchaos.mesh.local.xds import Key, ProxyFeed, Refusal
 
@@ -31,12 +33,9 @@ class RunningProxy:
 
     name: str
     feed: ProxyFeed
-    admin: str
+    admin: AsyncClient
     log: Path
     resources: ProxyResources
-    changed_at: float = 0.0
-    """When it last took a change, epoch seconds."""
-    digests: dict[str, str] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Offers everything; to be called before Envoy starts."""
@@ -63,7 +62,11 @@ async def publish(updates: Iterable[Update]) -> list[RunningProxy]:
     Raises ProxyRejected with Envoy's own words, or MeshError when a proxy does not take it in time; every proxy then
     runs what it ran before.
     """
-    real = [update for update in updates if update.resources != update.proxy.resources]
+    real = [
+        update
+        for update in updates
+        if update.resources is not update.proxy.resources and update.resources != update.proxy.resources
+    ]
     marks = {update.proxy.name: _size(update.proxy.log) for update in real}
     try:
         await _steps(real)
@@ -71,10 +74,8 @@ async def publish(updates: Iterable[Update]) -> list[RunningProxy]:
         reason = await _words(error, real, marks)
         await _roll_back(real)
         raise reason from error
-    now = time.time()
     for update in real:
         update.proxy.resources = update.resources
-        update.proxy.changed_at = now
     return [update.proxy for update in real]
 
 
@@ -93,7 +94,7 @@ async def _steps(updates: list[Update]) -> None:
         keys = _offer(update.proxy.feed, "routes", update.proxy.resources.routes, update.resources.routes)
         keys += _changed("endpoints", update.proxy.resources.endpoints, update.resources.endpoints)
         waiting.append((update, keys))
-    await _all(u.proxy.feed.settled(keys, TIMEOUT) for u, keys in waiting if keys)
+    await _all(_taken(u.proxy, keys) for u, keys in waiting if keys)
 
     listeners = [u for u in updates if u.resources.listeners != u.proxy.resources.listeners]
     for update in listeners:
@@ -130,12 +131,49 @@ async def _all(waits: Iterable[Any]) -> None:
             raise outcome
 
 
+async def _taken(proxy: RunningProxy, keys: list[Key]) -> None:
+    """Waits until the proxy took what it was offered: its next poll says so. For routes its config dump does a few
+    milliseconds earlier (a poll brings 77 kB with it), which is what a fault's start is measured by.
+    """
+    settled = asyncio.ensure_future(proxy.feed.settled(keys, TIMEOUT))
+    seen = asyncio.ensure_future(_seen(proxy, keys))
+    try:
+        await asyncio.wait({settled, seen}, return_when=asyncio.FIRST_COMPLETED)
+        if settled.done() or not seen.result():
+            await settled
+    finally:
+        for task in (settled, seen):
+            task.cancel()
+        await asyncio.gather(settled, seen, return_exceptions=True)
+
+
+async def _seen(proxy: RunningProxy, keys: list[Key]) -> bool:
+    """Whether the config dump shows the versions offered of these route configurations, looked at for a while."""
+    pending = proxy.feed.pending(keys)
+    if any(kind != "routes" for kind, _ in pending):
+        return False
+    names = "|".join(re.escape(name) for _, name in pending)
+    query = f"?resource=dynamic_route_configs&mask=version_info&name_regex={quote(f'^({names})$', safe='')}"
+    for attempt in range(20):
+        try:
+            _, body = await proxy.admin.get(f"/config_dump{query}")
+        except (OSError, EOFError, TimeoutError):
+            return False  # the poll, or its absence, will say what is the matter
+        # Versions are given once in a mesh's life, so it does not matter which name shows which.
+        if all(f'"{version}"'.encode() in body for version in pending.values()):
+            for key, version in pending.items():
+                proxy.feed.accept(key, version)
+            return True
+        await asyncio.sleep(0.0005 * attempt)
+    return False
+
+
 async def _until_zero(proxy: RunningProxy, gauge: str) -> None:
     """Waits until a gauge of Envoy's is 0: nothing is warming. Raises TimeoutError."""
     end = time.monotonic() + TIMEOUT
     while True:
         try:
-            _, body = await fetch(proxy.admin, f"/stats?filter=^{gauge}$")
+            _, body = await proxy.admin.get(f"/stats?filter=^{gauge}$")
         except (OSError, EOFError) as error:
             raise MeshGone(f"the proxy of {proxy.name} does not answer: {error}") from error
         if body.strip().endswith(b": 0"):
@@ -197,7 +235,7 @@ async def _words(error: Exception, updates: list[Update], marks: Mapping[str, in
 
 async def _error_state(proxy: RunningProxy) -> str:
     try:
-        _, body = await fetch(proxy.admin, "/config_dump")
+        _, body = await proxy.admin.get("/config_dump")
         dump = json.loads(body)
     except (OSError, EOFError, ValueError, TimeoutError):
         return ""

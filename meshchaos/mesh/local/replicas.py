@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from meshchaos.errors import MeshError, ProxyRejected, UserError
-from meshchaos.mesh.local.admin import fetch
+from meshchaos.mesh.local.admin import AsyncClient
 from meshchaos.mesh.local.certificates import Authority
 from meshchaos.mesh.local.processes import Process, ProcessTable
 from meshchaos.mesh.local.programs import (
@@ -41,6 +41,8 @@ class ReplicaState:
     proxy: RunningProxy | None = None
     envoy: Process | None = None
     application: Process | None = None
+    probe: AsyncClient | None = None
+    """To the proxy's readiness listener, which its worker answers."""
     stopped: bool = False
 
     @property
@@ -95,7 +97,7 @@ class Launcher:
         local = state.local
         feed = ProxyFeed(state.name, self._versions)
         log = Path(local.logs) / "envoy.log"
-        state.proxy = RunningProxy(state.name, feed, local.admin, log, resources)
+        state.proxy = RunningProxy(state.name, feed, AsyncClient(local.admin), log, resources)
         await feed.listen(local.xds)
         self.offer_secrets(state)
         state.proxy.begin()
@@ -150,9 +152,9 @@ class Launcher:
             kind = UserError if isinstance(state.program, ProgramSpec) else MeshError
             await _poll(lambda: _accepts(listen), state.application, end, kind, f"does not listen on {listen}")
         if state.envoy is not None and state.proxy is not None:
-            target = f"{state.local.address}:{READY_PORT}"
+            probe = state.probe = AsyncClient(f"{state.local.address}:{READY_PORT}")
             try:
-                await _poll(lambda: _answers(target), state.envoy, end, ProxyRejected, "is not ready")
+                await _poll(lambda: _answers(probe), state.envoy, end, ProxyRejected, "is not ready")
             except ProxyRejected:
                 raise
             except MeshError as error:
@@ -166,6 +168,9 @@ class Launcher:
         for state in states:
             if state.proxy is not None:
                 state.proxy.feed.close()
+                state.proxy.admin.close()
+            if state.probe is not None:
+                state.probe.close()
             shutil.rmtree(state.local.directory, ignore_errors=True)
             state.local = replace(state.local, serving=False)
 
@@ -195,16 +200,16 @@ async def _accepts(listen: str) -> bool:
     return True
 
 
-async def _answers(target: str) -> bool:
-    status, _ = await fetch(target, "/healthz/ready", timeout=1.0)
+async def _answers(probe: AsyncClient) -> bool:
+    status, _ = await probe.get("/healthz/ready", timeout=1.0)
     return status == 200
 
 
 async def _waits_for(proxy: RunningProxy) -> str:
     """Why Envoy does not start: what it still waits for, or refused."""
     try:
-        _, body = await fetch(proxy.admin, "/init_dump")
-        _, stats = await fetch(proxy.admin, "/stats?filter=update_rejected$")
+        _, body = await proxy.admin.get("/init_dump")
+        _, stats = await proxy.admin.get("/stats?filter=update_rejected$")
     except (OSError, EOFError, TimeoutError) as error:
         return f"its admin does not answer either ({error})"
     refused = [line for line in stats.decode().splitlines() if not line.endswith(": 0")]

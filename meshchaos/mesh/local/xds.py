@@ -110,6 +110,18 @@ class ProxyFeed:
         found = self._subscriptions.get(key)
         return found.accepted if found else 0
 
+    def pending(self, keys: Iterable[Key]) -> dict[Key, int]:
+        """Those of ``keys`` that Envoy subscribes to and has not taken yet, with the version offered."""
+        found = {key: self._subscriptions[key] for key in keys if key in self._subscriptions}
+        return {key: sub.offered for key, sub in found.items() if sub.asked and sub.accepted < sub.offered}
+
+    def accept(self, key: Key, version: int) -> None:
+        """Envoy was seen to run this version, before its next poll says so."""
+        found = self._subscriptions.get(key)
+        if found is not None and found.offered == version:
+            found.accepted = version
+            found.wake()
+
     async def settled(self, keys: Iterable[Key], timeout: float) -> None:
         """Waits until Envoy took what was offered last of ``keys``; what Envoy does not subscribe to is left out.
 
