@@ -1,11 +1,13 @@
-"""The object side of the local mesh: what ``kubectl apply`` and the API server are to a cluster.
+"""The object side of the local mesh: what ``kubectl apply``, the API server and the controllers are to a cluster.
 
 ::
 
-    located = manifests.read([Path("experiments/bookinfo")])    # files -> objects with file and line, all checked
+    objects = manifests.load([Path("experiments/bookinfo")])    # read, checked, completed; FileError, UserError
     store = Store(admission=..., changed=...)                    # uid, resourceVersion, conflicts, vetoes
-    store.load([*builtin.gateways(objects), *objects])           # all or nothing; their order is their age
+    store.load(objects)                                          # all or nothing; their order is their age
     plan = controller.reconcile(store.objects(), used)           # Deployments -> Pods to create and to remove
+    injection.role_of(pod)                                       # "plain", "sidecar" or "gateway"
 
-No processes, sockets or proxies here; only ``manifests`` reads files.
+What the local mesh takes of an object is said by the tables in ``kinds``, one module for a big kind; ``validate``
+refuses what is not in them by name. No processes, sockets or proxies here; only ``manifests`` reads files.
 """
