@@ -30,6 +30,8 @@ class RequestPlan:
 class LoadPlan:
     """One load, ready to go. ``index`` and ``run_id`` make the request ids. ``samples`` is the file to fill,
     ``log`` where the generator's own words go. ``duration`` bounds it whatever happens to us, seconds.
+    ``ramp``: seconds over which the rate rises to ``rate`` at the start, inside the warm-up: a mesh whose connections
+    are all still to be made, each with a TLS handshake, may never recover from the full rate at once.
     """
 
     name: str
@@ -48,6 +50,7 @@ class LoadPlan:
     log: Path
     locustfile: Path | None = None
     users: int | None = None
+    ramp: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,11 +34,13 @@ def plan_loads(
     seed: int,
     folder: Path,
     duration: float,
+    ramp: float = 0.0,
 ) -> list[LoadPlan]:
     """A plan for each load; its samples and log go into ``folder``.
 
     ``entry`` says how a load gets into the mesh (``Mesh.entry``), ``reveal`` resolves a secret at run time.
-    ``duration`` in seconds is the longest that arrivals may go on, whatever becomes of the runner.
+    ``duration`` in seconds is the longest that arrivals may go on, whatever becomes of the runner; ``ramp`` is the part
+    of the warm-up in which the rate rises (see ``LoadPlan``).
     Raises UserError (FileError where the place is known): a header or path that cannot be sent.
     """
     folder = folder.absolute()
@@ -65,6 +67,7 @@ def plan_loads(
                 log=folder / f"locust-{load.name}.log",
                 locustfile=Path(load.locustfile).absolute() if load.locustfile else None,
                 users=load.users,
+                ramp=ramp,
             )
         )
     return plans

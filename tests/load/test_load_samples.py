@@ -7,6 +7,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -124,6 +125,15 @@ def test_poisson_arrivals_have_the_rate_and_the_scatter(plan: LoadPlan) -> None:
     assert again == times[:100].tolist()
     other = list(itertools.islice(arrivals(replace(poisson, seed=8)), 100))
     assert other != again
+
+
+@pytest.mark.parametrize("kind", ["uniform", "poisson"])
+def test_a_ramp_rises_linearly_to_the_rate(plan: LoadPlan, kind: Literal["uniform", "poisson"]) -> None:
+    ramped = replace(plan, rate=1000.0, ramp=2.0, arrivals=kind)
+    times = np.array(list(itertools.takewhile(lambda at: at < 4, arrivals(ramped))))
+    counts = np.histogram(times, bins=[0, 1, 2, 3, 4])[0]
+    assert (np.diff(times) > 0).all()
+    assert counts == pytest.approx([250, 750, 1000, 1000], rel=0.15 if kind == "poisson" else 0.01)
 
 
 def test_requests_are_drawn_by_weight_from_the_seed(plan: LoadPlan) -> None:

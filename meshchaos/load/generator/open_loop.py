@@ -1,6 +1,6 @@
 """The open-loop scheduler: requests start when they are due, whatever became of those before them.
 
-Arrival i of a uniform load is due at t0 + i / rate; gaps of a Poisson load are exponential, drawn from the seed.
+Arrival i of a uniform load is due at t0 + i / rate (after the ramp); a Poisson load has exponential gaps from the seed.
 Latency counts from that *intended* start, so a stall of the target shows in every request that it held up (measured:
 a closed loop hides a stall of a tenth of the run altogether). The timeout counts from the actual start, as any
 client's would: a generator that is late by itself never makes a request time out.
@@ -12,6 +12,7 @@ import resource
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import accumulate
+from math import sqrt
 from random import Random
 from typing import Any, Final
 
@@ -36,18 +37,19 @@ Report = Callable[..., None]
 
 
 def arrivals(plan: LoadPlan) -> Iterator[float]:
-    """When requests are due, seconds from the first moment. Endless."""
+    """When requests are due, seconds from the first moment. Endless.
+
+    The load is drawn at rate 1 and its time is bent: with the rate rising linearly over the ramp T to R, R t^2 / (2 T)
+    arrivals are due by t < T, and R (t - T / 2) after it.
+    """
     assert plan.rate is not None
-    if plan.arrivals == "uniform":
-        count = 0
-        while True:
-            yield count / plan.rate
-            count += 1
+    rate, ramp = plan.rate, plan.ramp
     random = Random(f"{plan.seed}/{plan.index}/arrivals")
-    at = 0.0
+    poisson = plan.arrivals == "poisson"
+    nth = random.expovariate(1.0) if poisson else 0.0
     while True:
-        at += random.expovariate(plan.rate)
-        yield at
+        yield sqrt(2 * nth * ramp / rate) if nth < rate * ramp / 2 else nth / rate + ramp / 2
+        nth += random.expovariate(1.0) if poisson else 1.0
 
 
 def picks(plan: LoadPlan) -> Iterator[int]:
