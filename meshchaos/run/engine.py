@@ -27,14 +27,13 @@ from meshchaos.checks.steady import steady_state
 from meshchaos.errors import EvidenceError, LoadError, Locked, MeshchaosError, MeshError, MeshGone, UserError
 from meshchaos.experiment.model import Experiment, Phase, PhaseName, Slo
 from meshchaos.history.records import History
-from meshchaos.load.driver import LoadPlan
 from meshchaos.mesh.seam import Mesh
 from meshchaos.run import events
 from meshchaos.run.clock import Clock
 from meshchaos.run.faultset import FaultSet
 from meshchaos.run.history_file import HistoryWriter
 from meshchaos.run.judge import judge_run
-from meshchaos.run.loads import Loads, load_plans
+from meshchaos.run.loads import Loads
 from meshchaos.run.outcome import RunStopped
 from meshchaos.run.plain import plain
 from meshchaos.run.plan import Plan
@@ -92,7 +91,7 @@ class Engine:
         plan, experiment = self.plan, self._experiment
         started = self.clock.now()
         tightest = min(latency_limits(plan.checks), default=None)
-        loads = Loads(self._load_plans(), lambda one: self.rooms.driver(one, tightest), self.clock)
+        loads = Loads(plan.load_plans(self.folder), lambda one: self.rooms.driver(one, tightest), self.clock)
         watch = Watch(
             experiment=experiment,
             checks=plan.checks,
@@ -167,12 +166,13 @@ class Engine:
         except LoadError as error:
             raise RunStopped("error", str(error)) from error
         at = self.clock.now()
+        _warm_up()
         for name in ("warmup", "baseline", "observe"):
             phase = experiment.phase(name)
             if phase is None:
                 continue
             self.state = f"{name}; no fault is applied"
-            watch.through(phase, at, None, _Look(self.plan, watch, phase, at) if name == "observe" else _warmed)
+            watch.through(phase, at, None, _Look(self.plan, watch, phase, at))
             at = watch.phases[-1].end
         baseline = experiment.phase("baseline")
         if baseline is not None and experiment.faults:
@@ -195,7 +195,12 @@ class Engine:
         for placement in self.plan.placements:
             watch.stop()
             self.state = f"applying {placement.id} ({placement.edge})"
-            provers[placement.id] = self.rooms.prover(self.mesh, placement, self.plan.run_id)
+            try:
+                provers[placement.id] = self.rooms.prover(self.mesh, placement, self.plan.run_id)
+            except EvidenceError as error:
+                raise RunStopped(
+                    "invalid", f"{placement.id} could not be proved: {error}; it was not applied"
+                ) from error
             faults.apply(placement)
         live = max(record.live_at or 0.0 for record in faults.records.values())
         self.state = f"fault phase; applied now: {', '.join(str(change.ref) for change in self.plan.changes)}"
@@ -283,17 +288,6 @@ class Engine:
         recorder.emit(events.RunFinished(now, result.verdict.value, result.reason, result.to_json()))
         return result
 
-    def _load_plans(self) -> list[LoadPlan]:
-        plan = self.plan
-        return load_plans(
-            self._experiment,
-            plan.entries,
-            run_id=plan.run_id,
-            seed=plan.seed,
-            folder=self.folder,
-            seconds=plan.seconds,
-        )
-
     def _started(self, at: float) -> events.RunStarted:
         experiment, plan = self._experiment, self.plan
         return events.RunStarted(
@@ -339,11 +333,9 @@ class _Look:
         return look(self.plan.checks, self.watch.history((), present), self.plan.experiment.confidence).decided
 
 
-def _warmed(_elapsed: float) -> bool:
+def _warm_up() -> None:
     """Loads what judging needs while nothing is judged yet: scipy takes half a second."""
     import scipy.stats  # noqa: F401
-
-    return False
 
 
 def plan_words(plan: Plan) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from meshchaos.errors import LoadError, UserError
-from meshchaos.experiment.model import Experiment, TextOrSecret
+from meshchaos.experiment.model import Experiment
 from meshchaos.history.records import GeneratorHealth
 from meshchaos.history.samples import Samples
 from meshchaos.load.driver import LoadDriver, LoadPlan, Pulse
@@ -22,34 +22,16 @@ _BOUND_SLACK = 120.0
 """Seconds that a generator may outlive the phases: confirming, healing; after that it ends by itself."""
 
 
-def secret_text(value: TextOrSecret, place: str, folder: Path) -> str:
-    """A text, or what a secret holds now. ``folder``: where relative paths start. Raises UserError."""
-    import os
-
-    if isinstance(value, str):
-        return value
-    if value.source == "env":
-        try:
-            return os.environ[value.name]
-        except KeyError:
-            raise UserError(f"{place}: the environment variable {value.name} is not set") from None
-    path = folder / value.name
-    try:
-        return path.read_text("utf-8").rstrip("\n")
-    except OSError as error:
-        raise UserError(f"{place}: the secret's file {path} cannot be read: {error.strerror}") from error
-
-
 def load_plans(
     experiment: Experiment, entries: Mapping[str, Entry], *, run_id: str, seed: int, folder: Path, seconds: float
 ) -> list[LoadPlan]:
     """The loads ready to go, with their secrets. Raises UserError for a secret that is not there."""
-    where = experiment.where
-    base = Path(where.file).parent
+    from meshchaos.experiment.secrets import resolve
+
     return plan_loads(
         experiment.loads,
         entry=lambda load: entries[load.name],
-        reveal=lambda value: secret_text(value, where.file, base),
+        reveal=resolve,
         run_id=run_id,
         seed=seed,
         folder=folder,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from meshchaos.checks.kind import Check, CheckContext
@@ -18,6 +19,7 @@ from meshchaos.mesh.changes import Change, EditObject, recorded
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Entry, Snapshot
 from meshchaos.run.diff import ObjectDiff, object_diffs
+from meshchaos.run.loads import load_plans
 from meshchaos.run.vocabulary import Kinds
 
 _SLACK = 15.0
@@ -45,6 +47,12 @@ class Plan:
     @property
     def changes(self) -> tuple[Change, ...]:
         return tuple(change for placement in self.placements for change in placement.changes)
+
+    def load_plans(self, folder: Path) -> list[LoadPlan]:
+        """The loads ready to go, their samples in ``folder``. Raises UserError for a secret that is not there."""
+        return load_plans(
+            self.experiment, self.entries, run_id=self.run_id, seed=self.seed, folder=folder, seconds=self.seconds
+        )
 
 
 def make_plan(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from meshchaos.checks.kind import Verdict
@@ -15,9 +16,13 @@ from meshchaos.errors import Conflict, EvidenceError, LoadError, MeshError, Mesh
 from meshchaos.experiment.model import Deadlines, Phase, StopIf
 from meshchaos.mesh.objects import Ref, ref_of
 from meshchaos.run import events
+from meshchaos.run.history_file import read_history
+from meshchaos.run.judge import judge_run
 from meshchaos.run.outcome import worst_exit
+from meshchaos.run.plan import make_checks
+from meshchaos.run.result import schema
 from tests.fakes import START, VIRTUAL_SERVICE, FakeFaultSpec, FakeProver, died
-from tests.run.bench import EXPECT, RUN_ID, Bench
+from tests.run.bench import EXPECT, KINDS, RUN_ID, Bench
 
 
 @pytest.fixture
@@ -394,3 +399,22 @@ def test_without_faults_the_way_things_stand_is_judged(bench: Bench) -> None:
     assert (result.verdict, result.exit_code) == (Verdict.PASS, 0)
     assert bench.mesh.writes() == []
     assert [finding.during for finding in result.findings] == [("observe",), ("observe",)]
+
+
+def test_result_json_is_as_its_published_schema_says(bench: Bench) -> None:
+    bench.builder = replace(bench.builder, stop_if=StopIf(0.5))
+    bench.behaviour = lambda at: (503, 0.01) if at > START + 20 else (200, 0.01)
+    bench.run()
+    data = json.loads((bench.folder / "result.json").read_text("utf-8"))
+    assert data["stopIf"] is not None
+    jsonschema.validate(data, schema())
+    assert list(data) == list(schema()["properties"])
+
+
+def test_judged_again_from_disk_it_comes_out_the_same(bench: Bench) -> None:
+    first = bench.run()
+    found = read_history(bench.folder)
+    samples = {load.plan.name: load.samples() for load in bench.loads}
+    checks = make_checks(bench.builder.build(), KINDS, {})
+    again = judge_run(bench.builder.build(), checks, found, samples, bench.folder)
+    assert replace(again, finished=first.finished).to_json() == first.to_json()

@@ -1,0 +1,122 @@
+"""``meshchaos run``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from meshchaos.cli import options
+
+if TYPE_CHECKING:
+    from meshchaos.run.result import Result
+    from meshchaos.run.suite import SuiteResult
+
+
+@click.command("run", short_help="Run experiments.")
+@options.paths
+@options.catalog_options
+@options.selection_options
+@click.option("--fail-fast", is_flag=True, help="Stop after the first experiment that does not PASS.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=Path("reports"), metavar="DIR", help="Default: reports."
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Arrivals and chosen replicas; default: random."
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="All results; - is stdout.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="The report of the one experiment.")
+@click.option("-q", "--quiet", is_flag=True, help="Only warnings, leftovers and verdicts.")
+@click.option("-v", "--verbose", is_flag=True, help="More progress lines.")
+def command(
+    *,
+    paths: tuple[Path, ...],
+    mesh: str | None,
+    config: Path | None,
+    sets: tuple[str, ...],
+    labels: str | None,
+    keyword: str | None,
+    fail_fast: bool,
+    output: Path,
+    seed: int | None,
+    json_file: Path | None,
+    html: Path | None,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Run the experiments in PATHS (files, or folders of *.chaos.yaml): inject, prove, judge, put back."""
+    from meshchaos.errors import UserError
+    from meshchaos.report import terminal
+    from meshchaos.run.api import make_suite
+
+    catalog, chosen = options.selected(paths, mesh=mesh, config=config, sets=sets, labels=labels, keyword=keyword)
+    if html is not None and len(chosen) > 1:
+        raise UserError(
+            f"--html is for one experiment, and {len(chosen)} are selected; each leaves a report.html anyway"
+        )
+    out = sys.stderr if json_file is not None and str(json_file) == "-" else sys.stdout
+
+    def finished(result: Result) -> None:
+        _write_page(result, html)
+
+    suite = make_suite(
+        catalog,
+        chosen,
+        output=output,
+        seed=seed,
+        fail_fast=fail_fast,
+        handlers=[terminal.handler(out, quiet=quiet, verbose=verbose)],
+        on_result=finished,
+        again=_warn,
+    )
+    with suite:
+        done = suite.run()
+    _tell(done, out, quiet)
+    if json_file is not None:
+        _write_json(done, json_file)
+    return done.exit_code
+
+
+def _write_page(result: Result, target: Path | None) -> None:
+    from meshchaos.errors import EvidenceError
+    from meshchaos.load.reader import read_samples
+    from meshchaos.report import page
+
+    try:
+        page.write(result, read_samples(result.folder), target=target)
+    except (OSError, EvidenceError) as error:
+        words = error.strerror if isinstance(error, OSError) else str(error)
+        click.echo(f"meshchaos: no report.html: {words}", err=True)
+
+
+def _tell(done: SuiteResult, out: object, quiet: bool) -> None:
+    if quiet:
+        return
+    for result in done.results:
+        click.echo(f"{result.verdict.value:<12} {result.experiment}: {result.folder / 'report.html'}", file=out)  # type: ignore[arg-type]
+    for name in done.skipped:
+        click.echo(f"{'not run':<12} {name}", file=out)  # type: ignore[arg-type]
+
+
+def _write_json(done: SuiteResult, target: Path) -> None:
+    import json
+
+    from meshchaos.run.result import SCHEMA_VERSION, write_json
+
+    data = {
+        "schemaVersion": SCHEMA_VERSION,
+        "exitCode": done.exit_code,
+        "runs": [result.to_json() for result in done.results],
+        "skipped": list(done.skipped),
+    }
+    if str(target) == "-":
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        write_json(target, data)
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"\nmeshchaos: {text}\n")
+    sys.stderr.flush()

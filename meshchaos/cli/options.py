@@ -1,0 +1,64 @@
+"""Options that several commands share, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from meshchaos.experiment.model import Experiment
+    from meshchaos.run.catalog import Catalog
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+paths = click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+
+
+def catalog_options(command: F) -> F:
+    """Which configuration, mesh and overrides."""
+    for option in (
+        click.option(
+            "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a field, such as spec.load.rate=20."
+        ),
+        click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Instead of meshchaos.yaml."),
+        click.option("--mesh", metavar="NAME", help="The mesh to use, a name in meshchaos.yaml."),
+    ):
+        command = option(command)
+    return command
+
+
+def selection_options(command: F) -> F:
+    """Which experiments of the files."""
+    for option in (
+        click.option("-k", "keyword", metavar="EXPR", help="Only names that fit, such as 'ratings and not slow'."),
+        click.option("-l", "labels", metavar="LABELS", help="Only these labels, such as tier=web,slow!=true."),
+    ):
+        command = option(command)
+    return command
+
+
+def selected(
+    paths: tuple[Path, ...],
+    *,
+    mesh: str | None,
+    config: Path | None,
+    sets: tuple[str, ...],
+    labels: str | None = None,
+    keyword: str | None = None,
+) -> tuple[Catalog, list[Experiment]]:
+    """The experiments to work on. Raises UserError, also when nothing is selected."""
+    from meshchaos.errors import UserError
+    from meshchaos.run.catalog import open_catalog
+    from meshchaos.run.selection import select
+
+    if not paths:
+        raise UserError("which experiments? name files or folders of *.chaos.yaml (meshchaos run experiments)")
+    catalog = open_catalog(config=config, mesh=mesh)
+    found = catalog.read(paths, sets)
+    chosen = select(found, labels, keyword)
+    if not chosen:
+        raise UserError(f"nothing is selected: none of {len(found)} experiments fits the selectors")
+    return catalog, chosen

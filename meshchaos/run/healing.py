@@ -1,0 +1,83 @@
+"""``meshchaos heal``: what interrupted runs left, put back from their journals, verified, released. Idempotent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from meshchaos.errors import MeshchaosError
+from meshchaos.mesh.apply import undo_change
+from meshchaos.mesh.journal import JournalEntry
+from meshchaos.mesh.seam import Mesh
+from meshchaos.run.outcome import EXIT_ERROR, EXIT_LEFTOVER, EXIT_PASS, worst_exit
+
+_GONE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Healing:
+    """``lines`` for people; ``exit_code`` 4 when something could not be put back."""
+
+    lines: tuple[str, ...]
+    exit_code: int
+
+
+def heal(*, mesh: str | None, config: Path | None, force: bool) -> Healing:
+    """Every local mesh of this user that is reached, or the one named; also what dead meshes left behind.
+    An entry that has not expired is a run that may be alive: it is healed with ``force`` only. ``config`` narrows
+    the name to the meshes of one configuration.
+    """
+    from meshchaos.mesh.local import starting
+    from meshchaos.mesh.local.client import LocalMesh
+
+    lines: list[str] = []
+    codes = [EXIT_PASS]
+    for entry in starting.clear_dead():
+        lines.append(f"run {entry.run_id} ({entry.owner}): its mesh is gone, and everything it changed with it")
+    for info in starting.status():
+        if mesh not in (None, info.mesh) or (config is not None and Path(info.config) != config.absolute()):
+            continue
+        try:
+            with LocalMesh.attach(info, manager="meshchaos-heal") as opened:
+                for line, code in heal_mesh(opened, force=force):
+                    lines.append(f"mesh {info.mesh}: {line}")
+                    codes.append(code)
+        except MeshchaosError as error:
+            lines.append(f"mesh {info.mesh}: {error}")
+            codes.append(EXIT_ERROR)
+    return Healing(tuple(lines or ["nothing to heal"]), worst_exit(codes))
+
+
+def heal_mesh(mesh: Mesh, *, force: bool) -> Iterator[tuple[str, int]]:
+    """A line and an exit code for each open entry of one mesh's journal."""
+    for entry in mesh.journal.entries():
+        left = entry.expires - time.time()
+        if left > 0 and not force:
+            yield (
+                f"run {entry.run_id} ({entry.owner}) holds it and may be alive; the mesh puts it back by itself in "
+                f"{left:.0f}s unless it renews; now: --force",
+                EXIT_LEFTOVER,
+            )
+            continue
+        yield _heal_entry(mesh, entry)
+
+
+def _heal_entry(mesh: Mesh, entry: JournalEntry) -> tuple[str, int]:
+    left: list[str] = []
+    for change in reversed(entry.changes):
+        try:
+            left += undo_change(mesh, change, entry.run_id)
+        except MeshchaosError as error:
+            left.append(f"{change.ref}: {error}")
+    if not left:
+        try:
+            mesh.confirm(entry.changes, present=False, timeout=_GONE)
+        except MeshchaosError as error:
+            left.append(f"taken back, but not gone from the proxies: {error}")
+    if left:
+        return f"run {entry.run_id}: could not put back: {'; '.join(left)}", EXIT_LEFTOVER
+    mesh.journal.close(entry.run_id)
+    what = ", ".join(str(change.ref) for change in entry.changes) or "nothing"
+    return f"run {entry.run_id} ({entry.owner}): put back and verified: {what}", EXIT_PASS

@@ -1,0 +1,109 @@
+"""The only module that knows which kinds of mesh there are: opening one by its name, keeping local ones running."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meshchaos.errors import MeshchaosError, UserError
+from meshchaos.mesh.seam import Mesh
+
+if TYPE_CHECKING:
+    from meshchaos.experiment.config import Workload
+    from meshchaos.mesh.local.runtime import MeshInfo
+    from meshchaos.mesh.local.spec import MeshSpec, ProgramSpec, StubSpec
+    from meshchaos.run.catalog import Catalog
+
+
+def open_mesh(catalog: Catalog, name: str, logs: Path) -> Mesh:
+    """The mesh of that name: the one that ``mesh up`` keeps running, else one that ends with this process and
+    leaves its logs in ``logs``. Raises UserError, MeshError, ProxyRejected.
+    """
+    from meshchaos.mesh.local.client import LocalMesh
+
+    return LocalMesh.open(local_spec(catalog, name, logs))
+
+
+def local_spec(catalog: Catalog, name: str, logs: Path) -> MeshSpec:
+    """What the supervisor of a local mesh is told. Raises UserError for a mesh that is none, and for its manifests."""
+    from meshchaos.mesh.local.objects import manifests
+    from meshchaos.mesh.local.spec import MeshSpec
+
+    local = catalog.local(name)
+    return MeshSpec(
+        mesh=name,
+        config=str(catalog.config.path),
+        folder=str(catalog.config.folder),
+        logs=str(logs.absolute()),
+        manifests=tuple(manifests.load(list(local.manifests))),
+        workloads={workload: _runs(catalog, one) for workload, one in local.workloads.items()},
+        inject_all=local.inject == "all",
+    )
+
+
+def _runs(catalog: Catalog, workload: Workload) -> StubSpec | ProgramSpec:
+    from meshchaos.experiment.config import Stub
+    from meshchaos.mesh.local.spec import ProgramSpec, StubSpec
+
+    runs = workload.runs
+    if isinstance(runs, Stub):
+        calls = [
+            {"url": call.url, "timeout": call.timeout, "optional": call.optional, "method": call.method}
+            for call in runs.calls
+        ]
+        errors = {"share": runs.error_share, "status": runs.error_status} if runs.error_share else None
+        return StubSpec(tuple(calls), runs.latency, errors, runs.concurrency)
+    return ProgramSpec(runs.command, runs.port)
+
+
+def mesh_up(catalog: Catalog, logs: Path | None) -> MeshInfo:
+    """Starts the mesh that the catalog is about and leaves it running. Raises UserError when it runs already."""
+    from meshchaos.mesh.local import starting
+
+    name = catalog.default_name()
+    return starting.up(local_spec(catalog, name, logs or Path("reports") / f"mesh-{name}"))
+
+
+def mesh_down(name: str | None, *, everything: bool) -> list[MeshInfo]:
+    """Ends meshes that ``mesh up`` started. Raises UserError when it is not clear which, or none runs."""
+    from meshchaos.mesh.local import starting
+
+    running = [info for info in starting.status() if info.detached]
+    chosen = running if everything else [info for info in running if name in (None, info.mesh)]
+    if not chosen and not everything:
+        there = f"; these do: {', '.join(info.mesh for info in running)}" if running else ""
+        raise UserError(f"no mesh{f' {name}' if name else ''} was left running by `mesh up`{there}")
+    if len(chosen) > 1 and not everything:
+        there = ", ".join(f"{info.mesh} ({info.config})" for info in chosen)
+        raise UserError(f"several meshes run: {there}; name one, or say --all")
+    for info in chosen:
+        starting.down(info)
+    return chosen
+
+
+def mesh_status() -> list[str]:
+    """One line a running local mesh of this user, and one for each run that holds it."""
+    from meshchaos.mesh.local import starting
+    from meshchaos.mesh.local.client import LocalMesh
+
+    lines = []
+    for info in starting.status():
+        since = datetime.fromtimestamp(info.started, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        how = "kept up" if info.detached else "of a running command"
+        lines.append(f"{info.mesh}: {how} since {since}, process {info.pid}, {info.config}, logs in {info.logs}")
+        try:
+            mesh = LocalMesh.attach(info)
+        except MeshchaosError as error:
+            lines.append(f"  does not answer: {error}")
+            continue
+        with mesh:
+            workloads = mesh.snapshot().workloads
+            replicas = [replica for workload in workloads for replica in workload.replicas]
+            ready = sum(replica.ready for replica in replicas)
+            sidecars = sum(replica.sidecar for replica in replicas)
+            lines.append(
+                f"  {len(workloads)} workloads, {ready} of {len(replicas)} replicas ready, {sidecars} sidecars"
+            )
+            lines += [f"  held by run {entry.run_id} ({entry.owner})" for entry in mesh.journal.entries()]
+    return lines
