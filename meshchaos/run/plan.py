@@ -15,6 +15,7 @@ from meshchaos.checks.kind import Check, CheckContext
 from meshchaos.errors import FileError, UserError
 from meshchaos.experiment.model import Experiment, Slo, Where
 from meshchaos.faults.kind import FaultContext, FaultKind, Placement
+from meshchaos.load.driver import LoadPlan
 from meshchaos.mesh.changes import Change, EditObject, recorded
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Entry, Snapshot
