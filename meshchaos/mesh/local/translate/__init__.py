@@ -7,7 +7,7 @@ equal inputs give is the same object again, so whoever compares old and new reso
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
 from meshchaos.mesh.local.translate.access_log import parse_line
@@ -34,6 +34,7 @@ __all__ = [
     "outbound_routes",
     "parse_line",
     "proxy_resources",
+    "refresh",
     "resources",
     "touches",
 ]
@@ -53,12 +54,17 @@ _TOUCHES: Mapping[str, frozenset[Family]] = {
     "Namespace": frozenset(),
     "ServiceAccount": frozenset(),
     "Deployment": frozenset(),
+    "Endpoints": frozenset({"clusters", "endpoints"}),
     "ConfigMap": frozenset(),
 }
 
 
 def touches(kind: str) -> frozenset[Family]:
-    """The families that an object of this kind can change. Services and Pods (replicas): all of them."""
+    """The families that an object of this kind can change. Services and Pods (their labels): all of them.
+
+    ``Endpoints``, which nobody stores, stands for replicas that come, go or change between serving and not: it says
+    what that means to the others.
+    """
     return _TOUCHES.get(kind, _ALL)
 
 
@@ -87,6 +93,42 @@ def resources(index: Index, replica: LocalReplica) -> ProxyResources:
         endpoints=endpoints(index, replica),
         routes={**inbound_routes(index, replica), **outbound_routes(index, replica)},
     )
+
+
+def refresh(index: Index, replica: LocalReplica, kept: ProxyResources, kinds: Iterable[str]) -> ProxyResources:
+    """What ``resources`` gives, computed only where a change of objects of these kinds can show.
+
+    ``kept`` is what the proxy had before the change; what stays equal is the same object, and ``kept`` itself where
+    all does. ``replica`` has to be the one ``kept`` was made for, its labels aside.
+    """
+    families = frozenset[Family]().union(*map(touches, kinds))
+    if not families:
+        return kept
+    inbound = {name: route for name, route in kept.routes.items() if name.startswith("inbound|")}
+    outbound = {name: route for name, route in kept.routes.items() if name not in inbound}
+    routes = {
+        **(inbound_routes(index, replica) if "inbound_routes" in families else inbound),
+        **(outbound_routes(index, replica) if "outbound_routes" in families else outbound),
+    }
+    new = ProxyResources(
+        bootstrap=kept.bootstrap,
+        listeners=_kept(kept.listeners, listeners(index, replica) if "listeners" in families else kept.listeners),
+        clusters=_kept(kept.clusters, clusters(index, replica) if "clusters" in families else kept.clusters),
+        endpoints=_kept(kept.endpoints, endpoints(index, replica) if "endpoints" in families else kept.endpoints),
+        routes=_kept(kept.routes, routes),
+    )
+    same = all(getattr(new, name) is getattr(kept, name) for name in ("listeners", "clusters", "endpoints", "routes"))
+    return kept if same else new
+
+
+_Set: TypeAlias = Mapping[str, Mapping[str, Any]]
+
+
+def _kept(old: _Set, new: _Set) -> _Set:
+    """``new`` with the old objects where they are equal; ``old`` itself where all are."""
+    if new is old or new == old:
+        return old
+    return {name: old[name] if old.get(name) == resource else resource for name, resource in new.items()}
 
 
 def proxy_resources(world: World, replica: LocalReplica) -> ProxyResources:

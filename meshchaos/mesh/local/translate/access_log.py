@@ -38,13 +38,12 @@ FORMAT: dict[str, str] = {
 byte to the response's last, null where there was no such byte; ``ms`` is there always.
 """
 
-_HEADER = "h:"
-"""Prefix of the keys of the request headers asked for."""
-
 
 def access_log(path: str, side: str, headers: Sequence[str]) -> list[Json]:
     """The ``access_log`` of a connection manager or TCP proxy. ``side``: ``inbound`` or ``outbound``."""
-    fields = {"side": side, **FORMAT, **{_HEADER + name: f"%REQ({name})%" for name in headers}}
+    fields: Json = {"side": side, **FORMAT}
+    if headers:
+        fields["headers"] = {name: f"%REQ({name})%" for name in headers}
     config = extension("access_loggers.file.v3.FileAccessLog", path=path, log_format={"json_format": fields})
     return [{"name": "envoy.access_loggers.file", "typed_config": config}]
 
@@ -56,6 +55,7 @@ def parse_line(line: bytes) -> ProxyLogLine:
     micros = get("us")
     flags = get("flags")
     attempted = get("attempted")
+    headers = get("headers")
     return ProxyLogLine(
         start=float(fields["start"]),
         duration=micros / 1e6 if isinstance(micros, int) else (get("ms") or 0) / 1e3,
@@ -73,5 +73,5 @@ def parse_line(line: bytes) -> ProxyLogLine:
         attempts=get("attempts") or 0,
         hosts_attempted=tuple(attempted.split(",")) if attempted and attempted != "-" else (),
         peer=get("peer") or "",
-        headers={key[2:]: value for key, value in fields.items() if value is not None and key.startswith(_HEADER)},
+        headers={key: value for key, value in headers.items() if value is not None} if headers else {},
     )

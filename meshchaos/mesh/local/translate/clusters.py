@@ -54,11 +54,15 @@ def clusters(index: Index, replica: LocalReplica) -> dict[str, Json]:
 
 
 def endpoints(index: Index, replica: LocalReplica) -> dict[str, Json]:
-    """The load assignments of a proxy's outbound clusters by name; shared between proxies."""
-    return {
-        outbound_cluster(port.number, subset, service.host): _assignment(index, service, port, subset, rule)
-        for service, port, subset, rule in _destinations(index, replica)
-    }
+    """The load assignments of a proxy's outbound clusters by name: the same objects for like clients."""
+    key = index.rule_class(replica)
+    found = index.endpoint_sets.get(key)
+    if found is None:
+        found = index.endpoint_sets[key] = {
+            outbound_cluster(port.number, subset, service.host): _assignment(index, service, port, subset, rule)
+            for service, port, subset, rule in _destinations(index, replica)
+        }
+    return found
 
 
 def _destinations(index: Index, replica: LocalReplica) -> list[tuple[Service, ServicePort, str, Manifest | None]]:
@@ -78,8 +82,12 @@ def _outbound(index: Index, replica: LocalReplica) -> dict[str, Json]:
     if found is None:
         found = index.clusters[key] = {}
         for service, port, subset, rule in _destinations(index, replica):
-            cluster = _cluster(index, service, port, subset, rule)
-            found[cluster["name"]] = cluster
+            place = (key, service.host, port.number, subset)
+            inputs = (rule, index.identities[service.host])
+            kept = index.single_clusters.get(place)
+            if kept is None or kept[0] != inputs:
+                kept = index.single_clusters[place] = (inputs, _cluster(index, service, port, subset, rule))
+            found[outbound_cluster(port.number, subset, service.host)] = kept[1]
     return found
 
 

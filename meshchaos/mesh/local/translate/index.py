@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from meshchaos.mesh.istio.destination_rules import effective
-from meshchaos.mesh.istio.hosts import is_wildcard, most_specific
+from meshchaos.mesh.istio.destination_rules import effective, host_of
+from meshchaos.mesh.istio.hosts import is_wildcard, matches, most_specific
 from meshchaos.mesh.istio.order import age, namespace_of
 from meshchaos.mesh.istio.ports import target_port
 from meshchaos.mesh.istio.services import Service, ServicePort, services, workloads_of
@@ -57,15 +57,19 @@ class Index:
             if kept and same_replicas
             else {host: self._identities_of(service) for host, service in self.by_host.items()}
         )
-        # Memory of finished resources, kept as long as all that they are made from is the same.
-        shape = kept is not None and kept.world.service_addresses == world.service_addresses
-        rules = shape and kept is not None and self._same(kept, "DestinationRule")
+        # Finished resources, kept as long as all that they are made from is the same. Single clusters and virtual
+        # hosts carry what they were made from, and outlive the sets that they are in.
+        addresses = kept is not None and kept.world.service_addresses == world.service_addresses
+        rules = kept is not None and self._same(kept, "DestinationRule")
+        members = rules and kept is not None and kept.identities == self.identities
+        routes = rules and addresses and kept is not None and self._same(kept, "VirtualService")
         self._rules: dict[Any, Manifest | None] = kept._rules if kept and rules else {}
-        accounts = rules and kept is not None and kept.identities == self.identities
-        self.clusters: dict[Any, dict[str, Json]] = kept.clusters if kept and accounts else {}
+        self._former_rules: Mapping[Any, Manifest | None] = kept._rules if kept else {}
+        self.single_clusters: dict[Any, Any] = kept.single_clusters if kept else {}
+        self.clusters: dict[Any, dict[str, Json]] = kept.clusters if kept and members else {}
         self.endpoints: dict[Any, Json] = kept.endpoints if kept and same_replicas else {}
-        self.virtual_hosts: dict[Any, Any] = kept.virtual_hosts if kept and rules else {}
-        routes = rules and kept is not None and self._same(kept, "VirtualService")
+        self.endpoint_sets: dict[Any, dict[str, Json]] = kept.endpoint_sets if kept and same_replicas and rules else {}
+        self.virtual_hosts: dict[Any, Any] = kept.virtual_hosts if kept and addresses else {}
         self.routes: dict[Any, Any] = kept.routes if kept and routes else {}
         self._owners: dict[str, _Owners] = kept._owners if kept and routes else {}
 
@@ -119,34 +123,45 @@ class Index:
 
     def rule(self, host: str, replica: LocalReplica) -> Manifest | None:
         """The effective DestinationRule of a client for a host."""
-        if not self.of_kind("DestinationRule"):
+        candidates = [rule for pattern, rule in self._rule_hosts if matches(pattern, host)]
+        if not candidates:
             return None
         key = (host, self.rule_class(replica))
         if key not in self._rules:
             service = self.by_host.get(host)
-            self._rules[key] = effective(
-                self.of_kind("DestinationRule"),
+            found = effective(
+                candidates,
                 host,
                 replica.namespace,
                 replica.labels,
                 service_namespace=service.namespace if service else replica.namespace,
             )
+            former = self._former_rules.get(key)
+            self._rules[key] = former if former == found else found
         return self._rules[key]
+
+    @cached_property
+    def _rule_hosts(self) -> tuple[tuple[str, Manifest], ...]:
+        return tuple((host_of(rule), rule) for rule in self.of_kind("DestinationRule"))
 
     def rule_class(self, replica: LocalReplica) -> tuple[Any, ...]:
         """Equal for clients that the DestinationRules treat alike."""
-        keys = {
-            key
-            for rule in self.of_kind("DestinationRule")
-            if namespace_of(rule) == replica.namespace
-            for key in ((rule["spec"].get("workloadSelector") or {}).get("matchLabels") or {})
-        }
-        return (replica.namespace, *((key, replica.labels.get(key)) for key in sorted(keys)))
+        wanted = ((key, replica.labels.get(key)) for key in self._selector_labels.get(replica.namespace, ()))
+        return (replica.namespace, *wanted)
 
     def client_class(self, replica: LocalReplica) -> tuple[Any, ...]:
         """Equal for clients whose outbound routes are the same."""
         wanted = ((key, replica.labels.get(key)) for key in self._source_labels)
         return (self.rule_class(replica), *wanted)
+
+    @cached_property
+    def _selector_labels(self) -> Mapping[str, tuple[str, ...]]:
+        """Namespace -> the labels that its DestinationRules look at in their clients."""
+        keys: dict[str, set[str]] = {}
+        for rule in self.of_kind("DestinationRule"):
+            chosen = (rule["spec"].get("workloadSelector") or {}).get("matchLabels") or {}
+            keys.setdefault(namespace_of(rule), set()).update(chosen)
+        return {namespace: tuple(sorted(names)) for namespace, names in keys.items()}
 
     @cached_property
     def _source_labels(self) -> tuple[str, ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from meshchaos.mesh.istio.hosts import short_names
+from meshchaos.mesh.istio.order import namespace_of
 from meshchaos.mesh.istio.ports import may_be_http
 from meshchaos.mesh.istio.services import Service, ServicePort
-from meshchaos.mesh.istio.virtual_services import MESH, hosts_of
+from meshchaos.mesh.istio.virtual_services import MESH, destinations, hosts_of
 from meshchaos.mesh.local.translate.clusters import TUNNEL_CLUSTER
 from meshchaos.mesh.local.translate.envoy_filters import inbound_patches, patched
 from meshchaos.mesh.local.translate.index import Index
@@ -24,6 +25,7 @@ from meshchaos.mesh.local.translate.names import (
 from meshchaos.mesh.local.translate.retries import INBOUND
 from meshchaos.mesh.local.translate.routes import Client, default_route, routes
 from meshchaos.mesh.local.world import LocalReplica, bind_port
+from meshchaos.mesh.objects import Manifest
 
 _LARGEST_BODY = 1024 * 1024
 _SIDECAR = frozenset({MESH})
@@ -111,16 +113,18 @@ def _virtual_host(index: Index, replica: LocalReplica, service: Service, port: S
     """The virtual host of one service port. Its first route takes CONNECT."""
     owners = index.owners(replica.namespace).of(service.host) if may_be_http(port.protocol) else ()
     key = (index.client_class(replica), service.host, port.number)
+    hosts = {service.host, *(host for owner in owners for host in _destinations(owner))}
+    inputs = (owners, [index.rule(host, replica) for host in sorted(hosts)])
     kept = index.virtual_hosts.get(key)
-    if kept is not None and len(kept[0]) == len(owners) and all(a is b for a, b in zip(kept[0], owners, strict=True)):
-        host: Json = kept[1]
-        return host
+    if kept is not None and kept[0] == inputs:
+        found: Json = kept[1]
+        return found
     client = Client(replica, port.number, _SIDECAR)
     http = may_be_http(port.protocol)
     cluster = TUNNEL_CLUSTER if http else outbound_cluster(port.number, "", service.host)
     made: list[Json] = [_connect(cluster)]
     if http:
-        ruled = (found for owner in owners if (found := routes(index, client, owner)))
+        ruled = (own for owner in owners if (own := routes(index, client, owner)))
         made += next(ruled, [default_route(index, client, service, port)])
     host = {
         "name": f"{service.host}:{port.number}",
@@ -128,8 +132,16 @@ def _virtual_host(index: Index, replica: LocalReplica, service: Service, port: S
         "routes": made,
         "include_request_attempt_count": True,
     }
-    index.virtual_hosts[key] = (owners, host)
+    index.virtual_hosts[key] = (inputs, host)
     return host
+
+
+def _destinations(virtual_service: Manifest) -> Iterable[str]:
+    """The full names of all hosts that a VirtualService sends requests to."""
+    namespace = namespace_of(virtual_service)
+    for rule in virtual_service["spec"].get("http") or ():
+        for host, _, _ in destinations(rule, namespace):
+            yield host
 
 
 def _domains(index: Index, replica: LocalReplica, service: Service, port: int) -> list[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from meshchaos.mesh.local.addresses import AddressBlock
-from meshchaos.mesh.local.admin import AdminClient
+from meshchaos.mesh.local.admin import AdminClient, AsyncClient
 from meshchaos.mesh.local.certificates import Authority
 from meshchaos.mesh.local.preflight import envoy_binary
 from meshchaos.mesh.local.publish import RunningProxy, Update, publish
@@ -139,14 +139,15 @@ class TinyMesh:
         self._run(feed.listen(one.xds))
         for name, secret in authority.secrets(one.identity).items():
             self._call(feed.offer, ("secrets", name), [secret])
-        proxy = RunningProxy(one.name, feed, one.admin, Path(one.logs) / "envoy.log", resources(self.index, one))
+        log = Path(one.logs) / "envoy.log"
+        proxy = RunningProxy(one.name, feed, AsyncClient(one.admin), log, resources(self.index, one))
         self.proxies[one.name] = proxy
         self._call(proxy.begin)
         config = Path(one.directory) / "bootstrap.json"
         config.write_text(json.dumps(bootstrap(one)))
-        with proxy.log.open("wb") as log:
+        with log.open("wb") as output:
             command = [envoy_binary(), "-c", str(config), *FLAGS]
-            self.processes.append(subprocess.Popen(command, stdout=log, stderr=log))
+            self.processes.append(subprocess.Popen(command, stdout=output, stderr=output))
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         async def call() -> Any:
@@ -226,6 +227,7 @@ class TinyMesh:
     async def _end(self) -> None:
         for proxy in self.proxies.values():
             proxy.feed.close()
+            proxy.admin.close()
         for server in self.servers:
             server.close()
         others = asyncio.all_tasks() - {asyncio.current_task()}
