@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, Protocol
@@ -19,6 +20,8 @@ from meshchaos.mesh.seam import Proxy, ProxyLogLine
 
 SHOWN = 3
 """Lines of a proxy that go into the report."""
+KEPT = 100
+"""Lines kept for that, since the first ones may be from before the fault was live everywhere."""
 QUIET = 0.06
 """Seconds without a new line after which a proxy with nothing in flight has written all: three flush intervals."""
 POLL = 0.02
@@ -60,13 +63,17 @@ class Proxies(Protocol):
 
 @dataclass(slots=True)
 class _Watched:
-    """One proxy: where its log was read up to, and its counter before the fault."""
+    """One proxy: where its log was read up to, and its counter before the fault. Of the lines only what is counted is
+    kept: when each request started, and each that carries the mark; and some of the latter to show.
+    """
 
     proxy: Proxy
     mark: int
     counter: str | None
     before: int | None
-    lines: list[ProxyLogLine] = field(default_factory=list)
+    starts: array[float] = field(default_factory=lambda: array("d"))
+    hits: array[float] = field(default_factory=lambda: array("d"))
+    shown: list[ProxyLogLine] = field(default_factory=list)
 
 
 class InjectionProver:
@@ -89,7 +96,7 @@ class InjectionProver:
     def collect(self) -> None:
         """Reads the logs up to their present ends. Raises EvidenceError."""
         for watched in self._watched:
-            _read(watched, self._may_count)
+            _read(watched, self._may_count, self._proof.flag)
 
     def finish(self, record: FaultRecord) -> FaultRecord:
         """The record with one injection a proxy, over requests started in [live_at, removed_at].
@@ -180,14 +187,19 @@ def _begin(proxy: Proxy, proof: Proof) -> _Watched:
     return _Watched(proxy, proxy.log_mark(), name, sum(counters.values()) if counters else None)
 
 
-def _read(watched: _Watched, may_count: LinePredicate) -> None:
+def _read(watched: _Watched, may_count: LinePredicate, flag: str) -> None:
     lines, watched.mark = watched.proxy.access_log(watched.mark)
-    watched.lines += [line for line in lines if may_count(line)]
+    for line in lines:
+        if may_count(line):
+            watched.starts.append(line.start)
+            if flag in line.flags:
+                watched.hits.append(line.start)
+                if len(watched.shown) < KEPT:
+                    watched.shown.append(line)
 
 
 def _counted(watched: _Watched, proof: Proof, since: float, until: float) -> Injection:
-    within: Sequence[ProxyLogLine] = [line for line in watched.lines if since <= line.start <= until]
-    hit = [line for line in within if proof.flag in line.flags]
+    shown = [line for line in watched.shown if since <= line.start <= until]
     after = watched.proxy.stats(proof.counter)
     name = watched.counter or next(iter(sorted(after)), None)
     total = sum(after.values()) if after else None
@@ -196,10 +208,10 @@ def _counted(watched: _Watched, proof: Proof, since: float, until: float) -> Inj
         before = total = None  # the proxy was started anew meanwhile
     return Injection(
         proxy=watched.proxy.name,
-        injected=len(hit),
-        of=len(within),
+        injected=sum(since <= start <= until for start in watched.hits),
+        of=sum(since <= start <= until for start in watched.starts),
         counter=name or "",
         counter_before=before,
         counter_after=total,
-        lines=tuple(words(line) for line in hit[:SHOWN]),
+        lines=tuple(words(line) for line in shown[:SHOWN]),
     )
