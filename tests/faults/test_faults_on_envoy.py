@@ -220,6 +220,26 @@ def test_a_delayed_request_that_outlives_its_fault_is_counted(mesh: LocalMesh) -
     assert counted(bitten.injections[0]) == (1, 1)
 
 
+def test_a_uri_at_the_server_is_the_one_that_arrives_there_after_a_clients_rewrite(mesh: LocalMesh) -> None:
+    route = [{"destination": {"host": "details"}}]
+    rewriting = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "rewriting", "namespace": "bookinfo"},
+        "spec": {
+            "hosts": ["details"],
+            "http": [{"match": [{"uri": {"prefix": "/old"}}], "rewrite": {"uri": "/new"}, "route": route}],
+        },
+    }
+    created = mesh.create(rewriting)
+    try:
+        with fault(mesh, AbortSpec("details", http_status=ODD, match=HttpMatch(uri={"exact": "/new"}))) as bitten:
+            assert ask(mesh, "productpage-v1", "http://details:9080/old").status == ODD
+        assert counted(bitten.injections[0]) == (1, 1)
+    finally:
+        mesh.delete(ref_of(created), created["metadata"]["uid"])
+
+
 def _named(mesh: LocalMesh, name: str) -> list[tuple[Ref, str]]:
     """Objects that hold a route of this name."""
     found = []

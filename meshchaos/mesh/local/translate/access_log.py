@@ -42,6 +42,9 @@ byte to the response's last, null where there was no such byte; ``ms`` is there 
 def access_log(path: str, side: str, headers: Sequence[str]) -> list[Json]:
     """The ``access_log`` of a connection manager or TCP proxy. ``side``: ``inbound`` or ``outbound``."""
     fields: Json = {"side": side, **FORMAT}
+    if side == "inbound":
+        # A client's rewrite sends the original path along; filters and evidence of the server go by the path itself.
+        fields["path"] = "%REQ(:PATH)%"
     if headers:
         fields["headers"] = {name: f"%REQ({name})%" for name in headers}
     config = extension("access_loggers.file.v3.FileAccessLog", path=path, log_format={"json_format": fields})
