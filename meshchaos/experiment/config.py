@@ -33,7 +33,7 @@ class Call:
 @dataclass(frozen=True, slots=True)
 class Stub:
     """``latency`` in s; ``error_share`` 0..1 of answers that are ``error_status``; ``concurrency``: answers under way
-    at once at most, None: no limit; ``body``: answered instead of the JSON of its own.
+    at once at most, None: no limit; ``body``: any JSON, put into the answer's ``body``.
     """
 
     calls: tuple[Call, ...] = ()
@@ -41,7 +41,7 @@ class Stub:
     error_share: float = 0.0
     error_status: int = 500
     concurrency: int | None = None
-    body: str | None = None
+    body: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,11 @@
 """``meshchaos.yaml`` as it is written, and for its JSON Schema."""
 
+# ruff: noqa: TRY004 - whatever is wrong with a value is a ValueError, whose text is for the user
+
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -22,6 +25,7 @@ from meshchaos.experiment.fields import (
     Text,
     spec,
 )
+from meshchaos.experiment.scalars import as_text
 from meshchaos.units import shown
 
 QUANTILE = r"p\d{1,2}(\.\d{1,4})?"
@@ -33,6 +37,34 @@ def _port(value: Any) -> int:
     return value
 
 
+def _command(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        try:
+            words = shlex.split(value)
+        except ValueError as error:
+            raise ValueError(f"{shown(value)} is no command line: {error}") from error
+    elif isinstance(value, list | tuple):
+        words = [as_text(word) for word in value]
+    else:
+        raise ValueError(f'a command is a list such as ["python", "ratings.py"], not {shown(value)}')
+    if not words:
+        raise ValueError("is empty: name a program")
+    return tuple(words)
+
+
+Command = Annotated[
+    tuple[str, ...],
+    Parsed(
+        _command,
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+            ]
+        },
+    ),
+]
+"""A program and its arguments; a text is split as a shell does, and no shell runs it."""
 Port = Annotated[int, Parsed(_port, {"type": "integer", "minimum": 1, "maximum": 65535})]
 
 
@@ -62,7 +94,7 @@ class StubDoc:
     latency: Duration = 0.0
     errors: Annotated[ErrorsDoc, Short("share")] | None = None
     concurrency: Count | None = None
-    body: Text | None = None
+    body: Any = None
 
 
 @spec
@@ -70,7 +102,7 @@ class WorkloadDoc:
     """How a Deployment runs here: a stub, or a program of the user's own (``command``, ``port``, ``env``)."""
 
     stub: StubDoc | None = None
-    command: OneOrMany[Text] = ()
+    command: Command = ()
     port: Port | None = None
     env: Mapping[str, MaybeSecret] = dataclasses.field(default_factory=dict)
 

@@ -254,7 +254,9 @@ def rest_of(cls: type) -> tuple[str, Rest] | None:
 def _core_schema(cls: type, source: Any, handler: Any) -> Any:
     from pydantic_core import core_schema
 
-    inner = handler(source)
+    reference = handler(source)
+    body = handler.resolve_ref_schema(reference)
+    inner = {key: value for key, value in body.items() if key != "ref"}
     _make_scalars_strict(inner)
     rest = rest_of(cls)
 
@@ -271,9 +273,13 @@ def _core_schema(cls: type, source: Any, handler: Any) -> Any:
             check()
         return value
 
-    return core_schema.no_info_after_validator_function(
-        checked, core_schema.no_info_before_validator_function(gathered, inner)
-    )
+    before = core_schema.no_info_before_validator_function(gathered, cast("Any", inner))
+    outer = core_schema.no_info_after_validator_function(checked, before)
+    # In place: the next field of this type gets a reference to this very definition, and does not come here again.
+    kept = {"ref": body["ref"]} if "ref" in body else {}
+    body.clear()
+    body.update(outer, **kept)
+    return reference
 
 
 def _json_schema(cls: type, core: Any, handler: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from meshchaos.experiment.document import ScopeDoc
@@ -33,16 +34,19 @@ def faults_of(written: Sequence[Any], kinds: Mapping[str, SpecKind], problems: P
     return tuple(found)
 
 
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What expectations may be about. ``faults``: whether there are any."""
+
+    faults: bool
+    phases: Sequence[Phase]
+    loads: Sequence[Load]
+
+
 def expectations_of(
-    written: Sequence[Any],
-    kinds: Mapping[str, SpecKind],
-    problems: Problems,
-    *,
-    faults: bool,
-    phases: Sequence[Phase],
-    loads: Sequence[Load],
+    written: Sequence[Any], kinds: Mapping[str, SpecKind], problems: Problems, scene: Scene | None
 ) -> tuple[Expectation, ...]:
-    """``faults``: whether there are any. Adds to ``problems``."""
+    """Adds to ``problems``; without a scene (the file is wrong elsewhere) only what each says by itself."""
     found: list[Expectation] = []
     names: dict[str, int] = {}
     for index, value in enumerate(written):
@@ -55,16 +59,18 @@ def expectations_of(
             continue
         options, own = _split(full(kind, value[kind.key]), kind, problems, place)
         scope = validate(ScopeDoc, options, problems, place)
-        spec: Any = validate(kind.spec, own, problems, place)
+        spec: Any = validate(kind.spec, own, problems, place, also=_SCOPE)
         if scope is None or spec is None:
             continue
-        during = _during(scope.during, phases, problems, (*place, "during"))
         if scope.name is not None and scope.name in names:
             problems.add(f"spec.expect[{names[scope.name]}] has this name too", (*place, "name"))
         elif scope.name is not None:
             names[scope.name] = index
-        check_scope(scope.load, scope.request, loads, problems, place)
-        _check_needs(kind.key, problems, place, faults=faults, phases=phases, loads=loads)
+        if scene is None:
+            continue
+        during = _during(scope.during, scene.phases, problems, (*place, "during"))
+        check_scope(scope.load, scope.request, scene.loads, problems, place)
+        _check_needs(kind.key, scene, problems, place)
         found.append(
             Expectation(
                 kind=kind.key,
@@ -82,6 +88,8 @@ def expectations_of(
 
 def check_scope(load: str | None, request: str | None, loads: Sequence[Load], problems: Problems, place: Loc) -> None:
     """Whether the load and the request that something is about are there."""
+    if not loads:
+        return
     by_name = {one.name: one for one in loads}
     if load is not None and load not in by_name:
         problems.add(unknown("there is no load", load, by_name), (*place, "load"))
@@ -99,7 +107,7 @@ def _kind(value: Any, kinds: Mapping[str, SpecKind], problems: Problems, loc: Lo
     if not isinstance(value, Mapping):
         text = f"must be a mapping with one key, such as {example}, not {shown(value)}"
         if isinstance(value, str) and value in kinds:
-            text = f"`{value}` needs a colon and its fields, as in {example}"
+            text = f"`{value}` needs a colon and its fields ({', '.join(_keys(kinds[value]))})"
         problems.add(text, loc)
         return None
     if len(value) != 1:
@@ -162,13 +170,10 @@ def _during(
     return tuple(dict.fromkeys(name for name in JUDGED if name in written))
 
 
-def _check_needs(
-    key: str, problems: Problems, place: Loc, *, faults: bool, phases: Sequence[Phase], loads: Sequence[Load]
-) -> None:
-    if key in _JUDGE_REQUESTS and not loads:
-        text = f"{key} needs requests to judge, and spec.load is left out"
-        problems.add(text, place, at_key=True)
-    if key in _JUDGE_FAULTS and not faults:
+def _check_needs(key: str, scene: Scene, problems: Problems, place: Loc) -> None:
+    if key in _JUDGE_REQUESTS and not scene.loads:
+        problems.add(f"{key} needs requests to judge, and spec.load is left out", place, at_key=True)
+    if key in _JUDGE_FAULTS and not scene.faults:
         problems.add(f"{key} needs a fault, and spec.faults is left out", place, at_key=True)
-    elif key == "recovery" and all(phase.name != "recovery" for phase in phases):
+    elif key == "recovery" and all(phase.name != "recovery" for phase in scene.phases):
         problems.add("recovery needs a phase to look at: give phases.recovery a length", place, at_key=True)

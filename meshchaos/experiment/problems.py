@@ -60,20 +60,31 @@ def together(errors: Sequence[FileError]) -> FileError | FileErrors:
 def unknown(what: str, key: str, known: Iterable[str]) -> str:
     """``no such key 'fixedDealy', did you mean 'fixedDelay'? (known: ...)``."""
     names = list(known)
-    lower = {name.lower().replace("_", ""): name for name in reversed(names)}
-    near = [lower[key.lower().replace("_", "").replace("-", "")]] if key.lower().replace("_", "") in lower else []
-    near = near or difflib.get_close_matches(key, names, n=1, cutoff=0.6)
-    hint = f", did you mean {near[0]!r}?" if near else ""
+    near = nearest(key, names)
+    hint = f", did you mean {near!r}?" if near else ""
     return f"{what} {shown(key)}{hint} (known: {', '.join(names) or 'none'})"
 
 
-def add_invalid(problems: Problems, error: Any, model: Any, loc: Loc) -> None:
+def nearest(key: str, known: Sequence[str]) -> str | None:
+    """The known key that was probably meant: the same but for case and separators, or one spelt nearly so."""
+    same = {_letters(name): name for name in reversed(known)}.get(_letters(key))
+    return same or next(iter(difflib.get_close_matches(key, known, n=1)), None)
+
+
+def _letters(key: str) -> str:
+    return key.lower().replace("_", "").replace("-", "")
+
+
+def add_invalid(problems: Problems, error: Any, model: Any, loc: Loc, also: Sequence[str] = ()) -> None:
     """Puts pydantic's ``ValidationError`` of ``model``, found at ``loc``, into our words."""
-    for one in error.errors(include_url=False):
+    errors = error.errors(include_url=False)
+    for one in errors:
         kind, steps = str(one["type"]), tuple(one["loc"])
+        if kind == "missing" and _is_misspelt(errors, model, steps):
+            continue
         if kind == "unexpected_keyword_argument":
             keys, rest = known_keys(type_at(model, steps[:-1]))
-            message = unknown("unknown key", str(steps[-1]), [*keys, *rest])
+            message = unknown("unknown key", str(steps[-1]), [*keys, *rest, *(also if len(steps) == 1 else ())])
             problems.add(message, loc + in_file(model, steps), at_key=True)
         elif kind == "missing":
             place, key = in_file(model, steps[:-1]), str(steps[-1])
@@ -82,6 +93,21 @@ def add_invalid(problems: Problems, error: Any, model: Any, loc: Loc) -> None:
             problems.add(f"{wanted} is missing", loc + place, at_key=True)
         else:
             problems.add(_words(kind, one), loc + in_file(model, steps))
+
+
+def _is_misspelt(errors: Sequence[Mapping[str, Any]], model: Any, missing: Loc) -> bool:
+    """Whether an unknown key beside it was meant to be the missing one: then telling that is enough."""
+    beside = [
+        str(one["loc"][-1])
+        for one in errors
+        if one["type"] == "unexpected_keyword_argument" and tuple(one["loc"])[:-1] == missing[:-1]
+    ]
+    key, parent = str(missing[-1]), type_at(model, missing[:-1])
+    rest = rest_of(parent) if is_model(parent) else None
+    if rest is not None and rest[0] == key:
+        return bool(beside)
+    keys = known_keys(parent)[0]
+    return any(nearest(one, keys) == key for one in beside)
 
 
 def _words(kind: str, one: Mapping[str, Any]) -> str:
@@ -113,10 +139,9 @@ def _words(kind: str, one: Mapping[str, Any]) -> str:
         return f"must be {expected}, not {got}"
     if kind in ("literal_error", "enum"):
         choices = str(context["expected"])
-        near = difflib.get_close_matches(
-            str(value), [c.strip("' ") for c in choices.replace(" or ", ",").split(",")], n=1
-        )
-        return f"must be {choices}, not {got}" + (f"; did you mean {near[0]!r}?" if near else "")
+        listed = [choice.strip("' ") for choice in choices.replace(" or ", ",").split(",")]
+        near = nearest(str(value), listed) if len(listed) > 1 else None
+        return f"must be {choices}, not {got}" + (f"; did you mean {near!r}?" if near else "")
     text = str(one["msg"])
     return f"{text[:1].lower()}{text[1:]}, not {got}"
 

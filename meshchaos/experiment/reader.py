@@ -14,7 +14,7 @@ from typing import Any
 
 from meshchaos.errors import FileError, FileErrors
 from meshchaos.experiment.document import API_VERSION, ExperimentDoc, StopIfDoc
-from meshchaos.experiment.kinds import check_scope, expectations_of, faults_of
+from meshchaos.experiment.kinds import Scene, check_scope, expectations_of, faults_of
 from meshchaos.experiment.loads import loads_of
 from meshchaos.experiment.model import Deadlines, Experiment, Load, StopIf, Vocabulary
 from meshchaos.experiment.overrides import Changed, Setting, merged, parse_settings
@@ -116,6 +116,7 @@ class _Reading:
             return self.built(doc, written, changed, mesh, problems)
         if isinstance(body, dict):
             faults_of(_many(body.get("faults")), self.vocabulary.faults, problems)
+            expectations_of(_many(body.get("expect")), self.vocabulary.checks, problems, None)
         raise problems.error()
 
     def built(
@@ -133,7 +134,7 @@ class _Reading:
         phases = phases_of(body.phases, problems, faults=some)
         if not body.expect:
             problems.add("says nothing: an experiment expects something", ("spec", "expect"))
-        expect = expectations_of(body.expect, self.vocabulary.checks, problems, faults=some, phases=phases, loads=loads)
+        expect = expectations_of(body.expect, self.vocabulary.checks, problems, Scene(some, phases, loads))
         stop = _stop_if(body.stop_if, loads, problems)
         if problems.errors:
             raise problems.error()

@@ -42,6 +42,8 @@ _NOT_RE2 = re.compile(r"\(\?(?:=|!|<=|<!|>|P=|\()|(?<!\\)(?:\\\\)*\\[1-9]")
 
 
 def as_text(value: Any) -> str:
+    if value is None:
+        raise ValueError("is empty: write a value, or leave the key out")
     if isinstance(value, bool | int | float):
         raise ValueError(f"must be text, not {shown(value)} (in quotes it is: '{shown(value)}')")
     if not isinstance(value, str):

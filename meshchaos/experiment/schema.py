@@ -106,6 +106,8 @@ def _clean(value: Any, definitions: dict[str, Any], *, top: bool = False, names:
     cleaned = {
         key: _clean(item, definitions, names=key in ("properties", "patternProperties")) for key, item in kept.items()
     }
+    if "patternProperties" in cleaned:
+        cleaned.setdefault("additionalProperties", False)
     return {key: item for key, item in cleaned.items() if not (key == "required" and not item)}
 
 

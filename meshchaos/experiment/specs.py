@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from meshchaos.errors import UserError
@@ -25,8 +25,10 @@ def adapter(model: type) -> Any:
     return _adapters[model]
 
 
-def validate(model: type[T], value: Any, problems: Problems, loc: Loc) -> T | None:
-    """``value`` (plain data, found at ``loc``) as ``model``; None after its mistakes were added to ``problems``."""
+def validate(model: type[T], value: Any, problems: Problems, loc: Loc, *, also: Sequence[str] = ()) -> T | None:
+    """``value`` (plain data, found at ``loc``) as ``model``; None after its mistakes were added to ``problems``.
+    ``also``: keys that the user may write there beside the model's, to be told with those known.
+    """
     from pydantic import ValidationError
 
     if not isinstance(value, Mapping):
@@ -35,7 +37,7 @@ def validate(model: type[T], value: Any, problems: Problems, loc: Loc) -> T | No
     try:
         made: T = adapter(model).validate_python(value)
     except ValidationError as error:
-        add_invalid(problems, error, model, loc)
+        add_invalid(problems, error, model, loc, also)
         return None
     return made
 
