@@ -178,6 +178,9 @@ class ControlPlane:
 
     def _reconcile(self, transaction: Transaction) -> tuple[list[ReplicaState], list[ReplicaState]]:
         """Makes and deletes Pods in the transaction; returns the replicas that are new, and those to be removed."""
+        kinds = {event.ref.kind for event in transaction.events}
+        if kinds and not kinds & {"Deployment", "Pod", "Namespace", "Gateway"}:
+            return [], []  # what Pods there are does not hang on it
         plan = reconcile(transaction.objects(), self._used, inject_all=self._spec.inject_all)
         waiting = list(self._absent)
         fresh = []
