@@ -21,7 +21,7 @@ from meshchaos.mesh.local.admin import AdminClient, AsyncClient
 from meshchaos.mesh.local.certificates import Authority
 from meshchaos.mesh.local.preflight import envoy_binary
 from meshchaos.mesh.local.publish import RunningProxy, Update, publish
-from meshchaos.mesh.local.translate import Index, bootstrap, parse_line, resources
+from meshchaos.mesh.local.translate import Index, bootstrap, parse_line, refresh, resources
 from meshchaos.mesh.local.world import OUTBOUND_PORT, READY_PORT, LocalReplica, World, bind_port
 from meshchaos.mesh.local.xds import ProxyFeed
 from meshchaos.mesh.objects import Manifest
@@ -95,7 +95,10 @@ class TinyMesh:
         self.apps: dict[str, App] = {}
         self.processes: list[subprocess.Popen[bytes]] = []
         self.servers: list[asyncio.Server] = []
+        self._read: dict[str, int] = {}
+        self._lines: dict[str, dict[str, list[ProxyLogLine]]] = {}
         self.base = objects
+        self.extra: tuple[Manifest, ...] = ()
         made = [self._run(self._with_app(one)) for one in replicas(self.block)]
         self.index = Index(World(tuple(objects), tuple(made), log_headers=("end-user",)))
         self.proxies: dict[str, RunningProxy] = {}
@@ -173,9 +176,19 @@ class TinyMesh:
             objects=(*self.base, *extra),
             replicas=replicas if replicas is not None else self.index.world.replicas,
         )
-        self.index = Index(world, self.index)
-        updates = [Update(proxy, resources(self.index, self.replica(name))) for name, proxy in self.proxies.items()]
-        return [proxy.name for proxy in self._run(publish(updates))]
+        kinds = {item["kind"] for item in (*self.extra, *extra)} | ({"Endpoints"} if replicas is not None else set())
+        index = Index(world, self.index)
+        updates = [
+            Update(proxy, refresh(index, self.replica(name), proxy.resources, kinds))
+            for name, proxy in self.proxies.items()
+        ]
+        fresh = Index(world)
+        for update in updates:
+            # What is remembered must be what would be made anew.
+            assert update.resources == resources(fresh, self.replica(update.proxy.name))
+        changed = [proxy.name for proxy in self._run(publish(updates))]
+        self.index, self.extra = index, extra
+        return changed
 
     def reset(self) -> None:
         for app in self.apps.values():
@@ -197,15 +210,25 @@ class TinyMesh:
 
     def lines(self, name: str, request_id: str, count: int = 1) -> list[ProxyLogLine]:
         """The log lines of one request at one proxy, once there are ``count``."""
-        path = Path(self.replica(name).logs) / "access.log"
         deadline = time.monotonic() + 5
         while True:
-            raw = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-            found = [line for line in map(parse_line, raw) if line.request_id == request_id]
+            self._read_log(name)
+            found = self._lines[name].get(request_id, [])
             if len(found) >= count:
                 return found
-            assert time.monotonic() < deadline, f"{len(found)} lines of {request_id} at {name}, {len(raw)} in all"
+            assert time.monotonic() < deadline, f"{len(found)} of {count} lines of {request_id} at {name}"
             time.sleep(0.01)
+
+    def _read_log(self, name: str) -> None:
+        path = Path(self.replica(name).logs) / "access.log"
+        by_id = self._lines.setdefault(name, {})
+        if path.exists():
+            with path.open("rb") as file:
+                file.seek(self._read.get(name, 0))
+                whole, newline, _ = file.read().rpartition(b"\n")
+            self._read[name] = self._read.get(name, 0) + len(whole) + len(newline)
+            for line in map(parse_line, whole.splitlines()):
+                by_id.setdefault(line.request_id, []).append(line)
 
     def stats(self, name: str, pattern: str) -> dict[str, int]:
         client = AdminClient(self.replica(name).admin, name)

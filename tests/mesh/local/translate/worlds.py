@@ -23,7 +23,7 @@ def made(kind: str, name: str, namespace: str, spec: dict[str, Any], **metadata:
     }
 
 
-def service(name: str, namespace: str = "shop", port: int = 9080, **fields: Any) -> Manifest:
+def service(name: str, namespace: str = "shop", port: int = 9080, /, **fields: Any) -> Manifest:
     ports = [{"name": "http", "port": port, **fields}]
     return made("Service", name, namespace, {"selector": {"app": name}, "ports": ports})
 
