@@ -7,14 +7,6 @@ from meshchaos.checks.kind import Finding, Verdict
 from meshchaos.history.records import FaultRecord
 from meshchaos.run import events
 
-MARKS = {
-    Verdict.PASS: "PASS",
-    Verdict.FAIL: "FAIL",
-    Verdict.INCONCLUSIVE: "INCONCLUSIVE",
-    Verdict.INVALID: "INVALID",
-    Verdict.ERROR: "ERROR",
-}
-
 PHASE_WORDS = {
     "warmup": "warm-up",
     "baseline": "baseline",
@@ -49,10 +41,9 @@ def evidence_line(record: FaultRecord) -> str:
     told = (
         f"{words.count(injected)} requests" if of is None else f"{words.count(injected)} of {words.count(of)} requests"
     )
+    proxies = "proxy" if len(record.injections) == 1 else "proxies"
     share = f" ({words.percent(injected / of)}, asked {words.percent(record.share)})" if of else ""
-    return (
-        f"proof: {record.kind} carried by {told}{share}, by the logs of {words.plural(len(record.injections), 'proxy')}"
-    )
+    return f"proof: {record.kind} carried by {told}{share}, by the logs of {len(record.injections)} {proxies}"
 
 
 def progress_line(event: events.Progress) -> str:
@@ -72,8 +63,15 @@ def progress_line(event: events.Progress) -> str:
     return "  ".join(parts)
 
 
-def finding_line(finding: Finding) -> str:
-    return f"{MARKS[finding.verdict]:<12} {finding.name}: {finding.reason}"
+def tells(event: events.Judged) -> bool:
+    """Expectations always; a steady state or a proof only where it is the news, as the evidence was told already."""
+    return event.about == "expectation" or event.finding.verdict is not Verdict.PASS
+
+
+def finding_line(finding: Finding, about: str = "expectation") -> str:
+    """``PASS         latency p99: during this run p99 was 12 ms ...``."""
+    before = {"steady": "steady state, ", "proof": "proof, "}.get(about, "")
+    return f"{finding.verdict.value:<12} {before}{finding.name}: {finding.reason}"
 
 
 def line(event: events.Event) -> str:
@@ -95,8 +93,8 @@ def line(event: events.Event) -> str:
             return f"stopped: {event.reason}"
         case events.LeftBehind():
             return f"LEFT BEHIND: {event.message}. {event.remedy}"
-        case events.Judged():
-            return finding_line(event.finding)
+        case events.Judged() if tells(event):
+            return finding_line(event.finding, event.about)
         case events.RunFinished():
             return f"{event.verdict}: {event.reason}"
         case _:

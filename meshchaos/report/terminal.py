@@ -99,7 +99,7 @@ class LiveTerminal:
                     self._live.update(self._moving(event))
             case events.PhaseFinished():
                 self._lasting(event)
-            case events.Judged():
+            case events.Judged() if lines.tells(event):
                 self._findings.append(event)
             case events.Warned() | events.LeftBehind():
                 self._console.print(Text(f"  {lines.line(event)}", style="bold yellow"))
@@ -161,6 +161,6 @@ class LiveTerminal:
         table.add_column("what was found")
         for judged in self._findings:
             finding = judged.finding
-            verdict = Text(lines.MARKS[finding.verdict], style=STYLES[finding.verdict.value])
+            verdict = Text(finding.verdict.value, style=STYLES[finding.verdict.value])
             table.add_row(verdict, finding.name, finding.reason)
         return table

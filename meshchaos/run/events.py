@@ -132,7 +132,10 @@ class LeftBehind(Event):
 
 @dataclass(frozen=True, slots=True)
 class Judged(Event):
+    """``about``: an expectation of the file, the steady state before any fault, or the proof of a fault."""
+
     finding: Finding
+    about: str = "expectation"
 
 
 @dataclass(frozen=True, slots=True)
