@@ -92,6 +92,16 @@ class Suite:
         skipped = tuple(experiment.name for experiment in self.experiments[len(results) :])
         return SuiteResult(tuple(results), worst_exit(result.exit_code for result in results), skipped)
 
+    def run_one(self, experiment: Experiment) -> Result:
+        """One more experiment on the meshes that are held open. Raises UserError, MeshError."""
+        check_output(self.output)
+        run_id, folder = self._new_folder(experiment)
+        name = self.mesh_name(experiment)
+        result = self._run_one(experiment, run_id, folder, self.mesh(name, folder / "mesh"))
+        if result.exit_code == EXIT_ERROR:
+            self._drop(name)
+        return result
+
     def plan(self, experiment: Experiment, assume: float | None = None) -> tuple[Plan, Mesh]:
         """What a run would do; nothing is changed. Raises UserError, MeshError."""
         mesh = self.mesh(self.mesh_name(experiment), self._logs())

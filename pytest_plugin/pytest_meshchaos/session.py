@@ -40,8 +40,7 @@ class ChaosSession:
     @cached_property
     def catalog(self) -> Catalog:
         """Raises UserError."""
-        file = self._path("config")
-        return open_catalog(config=file, mesh=self._option("mesh"), start=None if file else self._config.rootpath)
+        return open_catalog(config=self._path("config"), mesh=self._option("mesh"))
 
     def read(self, file: Path) -> list[Experiment]:
         """The experiments of one file. Raises UserError, one line a mistake."""
@@ -57,7 +56,7 @@ class ChaosSession:
 
     def mesh(self) -> Mesh:
         """The mesh that experiments run on when they name none. Raises UserError, MeshError."""
-        name = self.catalog.mesh_or_default()
+        name = self.catalog.default_name()
         suite = self._open_suite()
         return suite.mesh(name, self._output() / f"mesh-{name}")
 
