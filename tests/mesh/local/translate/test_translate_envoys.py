@@ -100,6 +100,22 @@ class TestWayThrough:
         assert answer.json["path"] == "/x"
         assert mesh.lines("page", "port-1")[0].route == "mine"
 
+    def test_undeclared_ports_are_sniffed_and_meet_the_servers_faults(self, mesh: TinyMesh) -> None:
+        page = mesh.replica("page").address
+        for answer in (mesh.get("page", "http://sniffed:7000/a"), request(page, 16001, "GET", "/b")):
+            assert answer.json["headers"]["x-forwarded-client-cert"].endswith("/sa/page")
+        fault = server_fault(aborted(503))
+        fault["spec"]["configPatches"][0]["match"]["routeConfiguration"] = {"portNumber": 7000}
+        mesh.change(fault)
+        assert mesh.get("page", "http://sniffed:7000/a").status == 503
+        assert mesh.get("page", RATINGS).status == 200
+
+    def test_tcp_ports_pass_bytes(self, mesh: TinyMesh) -> None:
+        answer = request(mesh.replica("page").address, 16002, "GET", "/bytes")
+        assert answer.json["path"] == "/bytes"
+        # Nobody on the way read it.
+        assert not {name for name in answer.json["headers"] if name.startswith("x-")}
+
     def test_connect_tunnels_meet_the_routes(self, mesh: TinyMesh) -> None:
         mesh.change(virtual_service("ratings", {"name": "mine", "route": [to()]}))
         assert tunnel(mesh, "ratings:9080", "tunnel-1").startswith(b"HTTP/1.1 200")
@@ -161,7 +177,8 @@ class TestRetriesAndFaults:
         mesh.change(fault, retried)
         lines = [call(mesh)[1] for _ in range(20)]
         assert {line.status for line in lines} == {200}
-        assert {line.attempts for line in lines} == {1, 2}
+        # Five tries to find another host than the last sometimes find none.
+        assert {1, 2} <= {line.attempts for line in lines} <= {1, 2, 3, 4}
         # Envoy logs the hosts of the last attempt only; the server that failed has a line of its own.
         assert all(line.hosts_attempted == (line.upstream_host,) for line in lines)
         assert mesh.stats("ratings-v1", "fault.aborts_injected$")["http.inbound_0.0.0.0_9080;.fault.aborts_injected"]

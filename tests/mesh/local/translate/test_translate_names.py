@@ -75,12 +75,14 @@ class TestNames:
             "inbound|9080||",
             "outbound|80||istio-ingressgateway.istio-system.svc.cluster.local",
             "outbound|9080||page.shop.svc.cluster.local",
+            "outbound|7000||sniffed.shop.svc.cluster.local",
+            "outbound|7001||raw.shop.svc.cluster.local",
             f"outbound|9080||{HOST}",
             f"outbound|9080|v1|{HOST}",
             f"outbound|9080|v2|{HOST}",
         }
         assert set(found.endpoints) == {name for name in found.clusters if name.startswith("outbound")}
-        assert set(found.routes) == {"inbound|9080||", "http_proxy"}
+        assert set(found.routes) == {"inbound|7000||", "inbound|9080||", "http_proxy"}
         assert all(resource["name"] == name for name, resource in found.routes.items())
 
     def test_what_a_gateway_gets(self) -> None:

@@ -121,13 +121,14 @@ class TinyMesh:
     async def _with_app(self, one: LocalReplica) -> LocalReplica:
         folder = self.folder / one.name
         folder.mkdir()
-        applications = {}
+        applications: dict[int, str] = {}
         if not one.gateway:
             app = self.apps[one.name] = App(one.name)
             host = "127.0.0.1" if one.sidecar else one.address
             server = await asyncio.start_server(app.serve, host, 0)
             self.servers.append(server)
-            applications[9080] = f"{host}:{server.sockets[0].getsockname()[1]}"
+            # One program behind three container ports: declared HTTP, undeclared, declared TCP.
+            applications = dict.fromkeys((9080, 7000, 7001), f"{host}:{server.sockets[0].getsockname()[1]}")
         return replace(
             one,
             applications=applications,

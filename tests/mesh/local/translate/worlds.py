@@ -77,6 +77,10 @@ def base_objects() -> list[Manifest]:
     return [
         service("page"),
         service("ratings"),
+        *(
+            made("Service", name, "shop", {"selector": {"app": "ratings"}, "ports": [{"name": port, "port": number}]})
+            for name, port, number in (("sniffed", "", 7000), ("raw", "tcp-raw", 7001))
+        ),
         made("Service", "istio-ingressgateway", "istio-system", ingress),
         made("Gateway", "shop", "shop", gateway),
         virtual_service("shop.example", {"route": [to("ratings")]}, name="way-in", gateways=["shop"]),
@@ -107,7 +111,8 @@ def base_replicas(block: AddressBlock) -> list[LocalReplica]:
         name = f"ratings-{version}"
         return replica(name, block.replica(), labels=labels, service_account="ratings")
 
-    ports = {"ratings.shop.svc.cluster.local:9080": 16000}
+    known = ("ratings.shop", 9080, 16000), ("sniffed.shop", 7000, 16001), ("raw.shop", 7001, 16002)
+    ports = {f"{name}.svc.cluster.local:{port}": bound for name, port, bound in known}
     return [
         replica("page", block.replica(), service_ports=ports),
         ratings("v1"),
