@@ -138,7 +138,7 @@ def _refuse_blind_claims(placement: Placement, edge: Edge, context: FaultContext
 
 
 def _same_edge(about: str, edge: Edge) -> bool:
-    """``about`` is ``from -> to`` (either may be empty) in the user's references."""
+    """``about`` is ``from -> to`` in the user's references; either may be empty, ``from`` several with commas."""
     source, _, target = about.rpartition("->")
     source, target = source.strip(), target.strip()
     names = {edge.service.name, str(edge.service), edge.service.host}
@@ -147,4 +147,5 @@ def _same_edge(about: str, edge: Edge) -> bool:
     if not source or edge.source is None:
         return True
     meant = {edge.source.words, *(one.name for one in edge.source.workloads)}
-    return source.partition(".")[0] in {name.partition(".")[0] for name in meant}
+    claimed = {name.strip().partition(".")[0] for name in source.split(",")}
+    return not claimed.isdisjoint(name.partition(".")[0] for name in meant)

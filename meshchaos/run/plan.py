@@ -156,6 +156,8 @@ def _recorded(present: Mapping[Ref, Manifest], change: Change) -> Change:
 def _edge(spec: object) -> str:
     """``from -> to`` of what an expectation is about, in the user's words; either may be empty."""
     source, target = getattr(spec, "from_", None), getattr(spec, "to", None)
+    if isinstance(source, tuple):
+        source = ", ".join(map(str, source))
     return f"{source or ''} -> {target or ''}" if source or target else ""
 
 

@@ -247,6 +247,7 @@ class TestRefusals:
         [
             (("retries", "reviews -> ratings"), True),
             (("timeout", "ratings.bookinfo"), True),
+            (("circuitBreaker", "details, reviews-v3 -> ratings"), True),
             (("ejection", ""), True),
             (("retries", "reviews -> details"), False),
             (("retries", "details -> ratings"), False),
