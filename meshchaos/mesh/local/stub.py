@@ -33,6 +33,7 @@ import contextlib
 import gc
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -331,6 +332,8 @@ def main() -> int:
     text = sys.argv[1] if len(sys.argv) > 1 and sys.argv[1] != "-" else sys.stdin.read()
     try:
         spec = json.loads(text)
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a fault may pile up thousands of connections
         runner = asyncio.Runner(loop_factory=_loop_factory())
         with runner:
             runner.run(serve(spec))
