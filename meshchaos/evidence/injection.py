@@ -188,14 +188,17 @@ def _begin(proxy: Proxy, proof: Proof) -> _Watched:
 
 
 def _read(watched: _Watched, may_count: LinePredicate, flag: str) -> None:
-    lines, watched.mark = watched.proxy.access_log(watched.mark)
-    for line in lines:
-        if may_count(line):
-            watched.starts.append(line.start)
-            if flag in line.flags:
-                watched.hits.append(line.start)
-                if len(watched.shown) < KEPT:
-                    watched.shown.append(line)
+    while True:
+        lines, watched.mark = watched.proxy.access_log(watched.mark)
+        if not lines:
+            return
+        for line in lines:
+            if may_count(line):
+                watched.starts.append(line.start)
+                if flag in line.flags:
+                    watched.hits.append(line.start)
+                    if len(watched.shown) < KEPT:
+                        watched.shown.append(line)
 
 
 def _counted(watched: _Watched, proof: Proof, since: float, until: float) -> Injection:

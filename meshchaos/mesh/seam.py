@@ -92,7 +92,9 @@ class Proxy(Protocol):
         """The present end of the access log, an opaque position for ``access_log``."""
 
     def access_log(self, since: int = 0) -> tuple[list[ProxyLogLine], int]:
-        """Lines written after position ``since``, and the position after them. Whole lines only."""
+        """Lines written after position ``since``, and the position after them. Whole lines only, and so many at a time
+        that memory stays small: call again with that position until there are none.
+        """
 
 
 @dataclass(frozen=True, slots=True)

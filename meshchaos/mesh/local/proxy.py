@@ -11,7 +11,8 @@ from meshchaos.mesh.local.admin import AdminClient
 from meshchaos.mesh.local.translate.access_log import parse_line
 from meshchaos.mesh.seam import ProxyLogLine, Replica
 
-_BLOCK = 4 * 1024 * 1024
+_BLOCK = 1024 * 1024
+"""Bytes a reading; some two thousand lines."""
 
 
 class LocalProxy:
@@ -52,18 +53,12 @@ class LocalProxy:
 
     def access_log(self, since: int = 0) -> tuple[list[ProxyLogLine], int]:
         """See ``Proxy``. Envoy writes every 20 ms. Raises EvidenceError."""
-        lines: list[ProxyLogLine] = []
-        position = since
         try:
             with self._log.open("rb") as file:
-                while True:
-                    file.seek(position)
-                    block = file.read(_BLOCK)
-                    end = block.rfind(b"\n") + 1
-                    if end == 0:
-                        return lines, position
-                    lines += [parse_line(line) for line in block[:end].splitlines() if line]
-                    position += end
+                file.seek(since)
+                block = file.read(_BLOCK)
+            end = block.rfind(b"\n") + 1
+            return [parse_line(line) for line in block[:end].splitlines() if line], since + end
         except FileNotFoundError:
             return [], 0
         except (OSError, ValueError, KeyError) as error:
