@@ -74,21 +74,25 @@ class AsyncClient:
 
     async def get(self, path: str, *, timeout: float = 5.0) -> tuple[int, bytes]:
         """Status and body of one GET. Raises OSError, TimeoutError, EOFError."""
+        return await self.send("GET", path, b"", timeout=timeout)
+
+    async def send(self, method: str, path: str, content: bytes, *, timeout: float = 5.0) -> tuple[int, bytes]:
+        """Status and body of one request, idempotent: it may be sent twice. Raises as ``get``."""
         async with self._lock, asyncio.timeout(timeout):
             kept = self._streams is not None
             try:
-                return await self._exchange(path)
+                return await self._exchange(method, path, content)
             except (OSError, EOFError):
                 self.close()
                 if not kept:
                     raise
                 # The kept connection may have been closed under us: once more on a new one.
-                return await self._exchange(path)
+                return await self._exchange(method, path, content)
             except BaseException:
                 self.close()
                 raise
 
-    async def _exchange(self, path: str) -> tuple[int, bytes]:
+    async def _exchange(self, method: str, path: str, content: bytes) -> tuple[int, bytes]:
         if self._streams is None:
             if "/" in self._target:
                 self._streams = await asyncio.open_unix_connection(self._target)
@@ -96,27 +100,19 @@ class AsyncClient:
                 host, _, port = self._target.rpartition(":")
                 self._streams = await asyncio.open_connection(host, int(port))
         reader, writer = self._streams
-        writer.write(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        length = f"content-length: {len(content)}\r\n" if content else ""
+        writer.write(f"{method} {path} HTTP/1.1\r\nhost: localhost\r\n{length}\r\n".encode() + content)
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         status = int(head.split(" ", 2)[1])
         if "transfer-encoding: chunked" in head:
             return status, await _read_chunks(reader)
-        length = next((line for line in head.split("\r\n") if line.startswith("content-length:")), "content-length: 0")
-        return status, await reader.readexactly(int(length.partition(":")[2]))
+        lengths = [line.partition(":")[2] for line in head.split("\r\n") if line.startswith("content-length:")]
+        return status, await reader.readexactly(int(lengths[0]) if lengths else 0)
 
     def close(self) -> None:
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
-
-
-async def fetch(target: str, path: str, *, timeout: float = 5.0) -> tuple[int, bytes]:
-    """One GET on a connection of its own. Raises as ``AsyncClient.get``."""
-    client = AsyncClient(target)
-    try:
-        return await client.get(path, timeout=timeout)
-    finally:
-        client.close()
 
 
 async def _read_chunks(reader: asyncio.StreamReader) -> bytes:

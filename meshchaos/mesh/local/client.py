@@ -133,7 +133,10 @@ class LocalMesh:
 
     def entry(self, source: str, url: str, namespace: str) -> Entry:
         """See ``Mesh``."""
-        return entry_for(self._world(), source, url, namespace)
+        found = entry_for(self._world(), source, url, namespace)
+        if source == "outside":
+            self._connection.call("plain_side", timeout=_WRITE_TIMEOUT)
+        return found
 
     def trouble(self) -> list[str]:
         """See ``Mesh``."""

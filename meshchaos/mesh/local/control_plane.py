@@ -20,6 +20,7 @@ from meshchaos.mesh.local import translate
 from meshchaos.mesh.local.objects.controller import owner_of, reconcile
 from meshchaos.mesh.local.objects.store import Event, Store, Transaction
 from meshchaos.mesh.local.placement import Placement
+from meshchaos.mesh.local.plain_side import plain_resources
 from meshchaos.mesh.local.preflight import check_machine
 from meshchaos.mesh.local.publish import RunningProxy, Update, publish
 from meshchaos.mesh.local.replicas import Launcher, ReplicaState
@@ -52,6 +53,7 @@ class ControlPlane:
         self._used: set[str] = set()
         self._absent: list[Ref] = []
         self._touched: dict[Ref, set[str]] = {}
+        self._plain: ReplicaState | None = None
         self._index: translate.Index | None = None
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -75,6 +77,8 @@ class ControlPlane:
         for state in fresh:
             await self._launch(state, self._index)
         await asyncio.gather(*(self._launcher.ready(state) for state in fresh))
+        if any(state.program is not None and not state.local.sidecar for state in fresh):
+            await self.plain_side()
 
     async def write(self, operation: Callable[[Transaction], T], manager: str) -> T:
         """Runs ``operation`` on a transaction, brings what it makes to the proxies, commits.
@@ -116,6 +120,17 @@ class ControlPlane:
             except BaseException:
                 self._log_headers = before
                 raise
+        await asyncio.gather(*(self._launcher.forward(state, self._log_headers) for state in self._replicas.values()))
+
+    async def plain_side(self) -> None:
+        """Sees to it that Services are reached from outside the mesh, at their virtual addresses."""
+        async with self._lock:
+            if self._plain is None:
+                state = ReplicaState(self._placement.plain_side(), None)
+                index = translate.Index(self._world(self.store.objects()), self._index)
+                await self._launcher.start(state, plain_resources(index, state.local), index.world)
+                await self._launcher.ready(state)
+                self._plain = state
 
     async def kill(self, names: Sequence[str], restart_after: float | None = RESTART_AFTER) -> None:
         """SIGKILL for replicas (``name.namespace``): endpoints go at once, others of the same workload come
@@ -221,6 +236,9 @@ class ControlPlane:
             if state.proxy is not None and not state.stopped and state.envoy is not None and state.envoy.running:
                 new = translate.refresh(index, state.local, state.proxy.resources, kinds)
                 updates.append(Update(state.proxy, new))
+        plain = self._plain
+        if plain is not None and plain.proxy is not None and any("endpoints" in translate.touches(k) for k in kinds):
+            updates.append(Update(plain.proxy, plain_resources(index, plain.local)))
         changed = await publish(updates)
         self._index = index
         return changed
@@ -237,6 +255,7 @@ class ControlPlane:
             async with self._lock:
                 await self._launch(state, translate.Index(self._world(self.store.objects()), self._index))
             await self._launcher.ready(state)
+            await self._launcher.forward(state, self._log_headers)
             async with self._lock:
                 state.local = replace(state.local, serving=not state.stopped)
                 await self._publish(self.store.objects(), self._replicas.values(), {"Endpoints"})

@@ -8,6 +8,8 @@ from pathlib import Path
 from meshchaos.mesh.local.addresses import AddressBlock, free_port
 from meshchaos.mesh.local.objects.controller import owner_of
 from meshchaos.mesh.local.objects.injection import role_of
+from meshchaos.mesh.local.plain_side import NAME as PLAIN_SIDE
+from meshchaos.mesh.local.plain_side import plain_side
 from meshchaos.mesh.local.programs import APPLICATION_PORTS_FROM
 from meshchaos.mesh.local.replicas import ReplicaState
 from meshchaos.mesh.local.spec import MeshSpec, ProgramSpec, StubSpec
@@ -64,6 +66,10 @@ class Placement:
             xds=str(directory / "xds.sock"),
         )
         return ReplicaState(local, program)
+
+    def plain_side(self) -> LocalReplica:
+        """The place of the proxy for clients without a sidecar."""
+        return plain_side(self.block.replica(), str(self._folder / "plain"), str(Path(self._spec.logs) / PLAIN_SIDE))
 
     def _ports_of_services(self, objects: Iterable[Manifest]) -> Mapping[str, int]:
         for manifest in objects:

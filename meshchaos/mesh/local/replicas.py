@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -137,6 +137,20 @@ class Launcher:
             folder=self._folder or None,
             on_exit=lambda process: self._ended(state, process),
         )
+
+    async def forward(self, state: ReplicaState, headers: Sequence[str]) -> None:
+        """Tells a stub to forward these request headers too: those that faults match. Raises MeshError."""
+        if not isinstance(state.program, StubSpec) or state.application is None or state.stopped:
+            return
+        stub = AsyncClient(str(Path(state.local.directory) / "app.sock"))
+        try:
+            status, body = await stub.send("PUT", "/__meshchaos/forward-headers", json.dumps(list(headers)).encode())
+        except (OSError, EOFError, TimeoutError) as error:
+            raise MeshError(f"{state.application.words} does not answer: {error}") from error
+        finally:
+            stub.close()
+        if status != 200:
+            raise MeshError(f"{state.application.words} answers {status}: {body.decode(errors='replace')}")
 
     def _ended(self, state: ReplicaState, process: Process) -> None:
         if not state.stopped:

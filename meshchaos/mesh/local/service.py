@@ -127,6 +127,9 @@ class Service:
         at, proxies = await self._plane.confirm(wanted, present=present)
         return {"at": at, "proxies": proxies}
 
+    async def _do_plain_side(self) -> None:
+        await self._plane.plain_side()
+
     async def _do_kill(self, names: list[str], restart_after: float | None) -> None:
         await self._plane.kill(names, restart_after)
 
