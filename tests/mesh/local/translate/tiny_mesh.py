@@ -262,6 +262,17 @@ class TinyMesh:
         await asyncio.sleep(0)
 
 
+RATINGS = "http://ratings:9080/ratings/0"
+_ids = itertools.count(1)
+
+
+def call(mesh: TinyMesh, url: str = RATINGS, **headers: str) -> tuple[Answer, ProxyLogLine]:
+    """A request by the page's sidecar, with its log line there."""
+    number = f"req-{next(_ids)}"
+    answer = mesh.get("page", url, x_request_id=number, **headers)
+    return answer, mesh.lines("page", number)[0]
+
+
 def request(host: str, port: int, method: str, url: str, headers: dict[str, str] | None = None) -> Answer:
     connection = http.client.HTTPConnection(host, port, timeout=10)
     try:

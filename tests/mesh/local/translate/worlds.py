@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from meshchaos.mesh.local.addresses import AddressBlock
-from meshchaos.mesh.local.world import LocalReplica
+from meshchaos.mesh.local.translate import Index, outbound_routes
+from meshchaos.mesh.local.world import LocalReplica, World
 from meshchaos.mesh.objects import Manifest
 
 _clock = iter(range(10**6))
@@ -126,3 +128,28 @@ def base_replicas(block: AddressBlock) -> list[LocalReplica]:
             applications={},
         ),
     ]
+
+
+PAGE = replica("page", "127.64.0.2", service_ports={"ratings.shop.svc.cluster.local:9080": 16000})
+RATINGS = replica("ratings-v1", "127.64.0.3", labels={"app": "ratings", "version": "v1"}, service_account="ratings")
+GATEWAY = replica(
+    "gateway", "127.64.0.4", namespace="istio-system", labels={"istio": "ingressgateway"}, gateway=True, applications={}
+)
+REPLICAS = (PAGE, RATINGS, GATEWAY)
+HOST = "ratings.shop.svc.cluster.local"
+
+
+def index(*extra: Manifest, replicas: tuple[LocalReplica, ...] = REPLICAS, before: Index | None = None) -> Index:
+    return Index(World((*BASE, *extra), replicas, service_addresses={HOST: "127.64.15.1"}), before)
+
+
+BASE = base_objects()
+
+
+def virtual_host(routes: Mapping[str, Any], name: str) -> Any:
+    return next(host for host in routes["http_proxy"]["virtual_hosts"] if host["name"] == name)
+
+
+def routes_of(*rules: dict[str, Any], **spec: Any) -> Any:
+    found = outbound_routes(index(virtual_service("ratings", *rules, **spec)), PAGE)
+    return virtual_host(found, f"{HOST}:9080")["routes"][1:]
