@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from meshchaos.mesh.local.http1 import Message
-from meshchaos.mesh.local.stub import Connection, Respond
+from meshchaos.mesh.local.stub_server import Connection, Respond
 
 RUN_ID = "00ab12cd"
 
