@@ -125,8 +125,6 @@ class Engine:
             with self._journal(faults), loads:
                 self._live(recorder, watch, faults, stops)
         self._tell_trouble(recorder, faults, stops)
-        if faults.bugs:
-            raise faults.bugs[0]
         return self._judge(recorder, loads)
 
     def _live(self, recorder: Recorder, watch: Watch, faults: FaultSet, stops: list[str]) -> None:
@@ -146,9 +144,14 @@ class Engine:
                 self.state = "recovery; nothing is applied any more"
                 watch.through(recovery, gone or self.clock.now(), None, lambda _: False)
         self.state = "nothing is applied any more; finishing"
+        if {"error", "interrupted"} & set(stops):
+            return
         with self._noted(recorder, stops):
-            if not {"error", "interrupted"} & set(stops):
-                self._finish(watch, faults, recorder, provers)
+            self._stop_loads(watch, dead="invalid" in stops)
+        with self._noted(recorder, stops):
+            for health in watch.health():
+                recorder.emit(events.LoadFinished(self.clock.now(), health))
+            self._prove(faults, recorder, provers)
 
     def _tell_trouble(self, recorder: Recorder, faults: FaultSet, stops: list[str]) -> None:
         """What went wrong in healing though nothing is left of it."""
@@ -206,13 +209,15 @@ class Engine:
         self.state = f"fault phase; applied now: {', '.join(str(change.ref) for change in self.plan.changes)}"
         watch.through(phase, live, faults, _Look(self.plan, watch, phase, live))
 
-    def _finish(self, watch: Watch, faults: FaultSet, recorder: Recorder, provers: Mapping[str, Prover]) -> None:
+    def _stop_loads(self, watch: Watch, *, dead: bool) -> None:
+        """``dead``: that a generator died may have been said already."""
         try:
             watch.loads.stop()
-            for health in watch.health():
-                recorder.emit(events.LoadFinished(self.clock.now(), health))
         except LoadError as error:
-            raise RunStopped("invalid", f"the load generator died: {error}") from error
+            if not dead:
+                raise RunStopped("invalid", f"the load generator died: {error}") from error
+
+    def _prove(self, faults: FaultSet, recorder: Recorder, provers: Mapping[str, Prover]) -> None:
         for placement in self.plan.placements:
             record = faults.records[placement.id]
             if placement.id not in provers or record.live_at is None:
@@ -226,13 +231,7 @@ class Engine:
 
     def _preflight(self, watch: Watch) -> None:
         self.state = "preflight; nothing is applied"
-        held = self.mesh.journal.entries()
-        if held:
-            entry = held[0]
-            raise Locked(
-                f"mesh {self.mesh.name}: run {entry.run_id} ({entry.owner}) holds it or left changes behind; "
-                f"if it is over, say: {self.heal_command}"
-            )
+        refuse_held(self.mesh, self.heal_command)
         for load in watch.loads.plans:
             watch.stop()
             silent = self.rooms.probe(load, min(_PROBE, load.timeout))
@@ -277,8 +276,9 @@ class Engine:
         if recorder.failed is not None and result.exit_code in (0, 1, 3):
             result = replace(result, verdict=Verdict.ERROR, reason=recorder.failed, exit_code=5)
         now = self.clock.now()
-        for finding in (*result.steady, *result.proofs, *result.findings):
-            recorder.emit(events.Judged(now, finding))
+        for about, found in (("steady", result.steady), ("proof", result.proofs), ("expectation", result.findings)):
+            for finding in found:
+                recorder.emit(events.Judged(now, finding, about))
         result = replace(result, finished=now)
         try:
             result.write()
@@ -331,6 +331,15 @@ class _Look:
             return False
         present = self.watch.so_far(self.phase, self.start)
         return look(self.plan.checks, self.watch.history((), present), self.plan.experiment.confidence).decided
+
+
+def refuse_held(mesh: Mesh, heal_command: str) -> None:
+    """Raises Locked when a run holds the mesh or left changes behind: nothing starts over them."""
+    for entry in mesh.journal.entries():
+        raise Locked(
+            f"mesh {mesh.name}: run {entry.run_id} ({entry.owner}) holds it or left changes behind; "
+            f"if it is over, say: {heal_command}"
+        )
 
 
 def _warm_up() -> None:

@@ -41,7 +41,6 @@ class FaultSet:
     gone_deadline: float
     records: dict[str, FaultRecord] = field(default_factory=dict)
     leftovers: list[str] = field(default_factory=list)
-    bugs: list[Exception] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
     _touched: list[Placement] = field(default_factory=list)
     _tried: dict[str, list[Change]] = field(default_factory=dict)
@@ -147,8 +146,7 @@ class FaultSet:
             except MeshchaosError as error:
                 left = [f"{change.ref}: {error}"]
             except Exception as error:  # a bug must not keep the other changes from being taken back
-                self.bugs.append(error)
-                left = [f"{change.ref}: {''.join(traceback.format_exception_only(error)).strip()}"]
+                left = [self._bug(error, str(change.ref))]
             self.leftovers += left
             clean = clean and not left
         return clean
@@ -165,8 +163,7 @@ class FaultSet:
             self.leftovers.append(f"{placement.id}: taken back, but not gone from the proxies: {error}")
             return latest
         except Exception as error:  # as in _undo
-            self.bugs.append(error)
-            self.leftovers.append(f"{placement.id}: {''.join(traceback.format_exception_only(error)).strip()}")
+            self.leftovers.append(self._bug(error, placement.id))
             return latest
         self._step(placement, "gone", gone_at=confirmed.at)
         return max(confirmed.at, latest or 0.0)
@@ -186,6 +183,11 @@ class FaultSet:
         except MeshError as error:
             self.trouble.append(f"the journal could not be renewed: {error}")
         return not self._expired
+
+    def _bug(self, error: Exception, what: str) -> str:
+        """A line on a mistake of our own; its traceback goes into the history."""
+        self.recorder.emit(events.Warned(self.clock.now(), "".join(traceback.format_exception(error)).rstrip()))
+        return f"{what}: a bug: {''.join(traceback.format_exception_only(error)).strip()}"
 
     def _gone(self, error: MeshGone, change: Change | None) -> list[str]:
         """A mesh that ended took the change with it, where its objects live and die with it."""

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from meshchaos.errors import MeshchaosError, UserError
+from meshchaos.errors import MeshchaosError
 from meshchaos.experiment.model import Experiment
 from meshchaos.mesh.seam import Mesh
 from meshchaos.run import events
 from meshchaos.run.catalog import Catalog
-from meshchaos.run.engine import Engine
+from meshchaos.run.engine import Engine, refuse_held
 from meshchaos.run.folder import check_output, make_folder, new_run_id
 from meshchaos.run.interrupts import Interrupts
 from meshchaos.run.loads import entries_of
@@ -105,6 +105,7 @@ class Suite:
     def plan(self, experiment: Experiment, assume: float | None = None) -> tuple[Plan, Mesh]:
         """What a run would do; nothing is changed. Raises UserError, MeshError."""
         mesh = self.mesh(self.mesh_name(experiment), self._logs())
+        refuse_held(mesh, self.catalog.heal_command(mesh.name))
         return self._plan(experiment, mesh, new_run_id(), assume), mesh
 
     def mesh_name(self, experiment: Experiment) -> str:
@@ -143,10 +144,12 @@ class Suite:
     def _validate(self, prepared: Mapping[int, tuple[str, Path]]) -> None:
         """Places every experiment once, so that a mistake in the last file shows before the first run."""
         try:
+            for mesh in self._meshes.values():
+                refuse_held(mesh, self.catalog.heal_command(mesh.name))
             for experiment in self.experiments:
                 plan = self._plan(experiment, self._meshes[self.mesh_name(experiment)], new_run_id())
                 plan.load_plans(self.output)
-        except UserError:
+        except MeshchaosError:
             self._doomed += [folder for _, folder in prepared.values()]
             raise
 

@@ -238,6 +238,16 @@ def test_not_gone_from_the_proxies_is_left_over(bench: Bench) -> None:
     assert "not gone from the proxies: ratings-v1-1.shop has it still" in result.reason
 
 
+def test_a_bug_in_healing_is_left_over_and_keeps_its_traceback(bench: Bench) -> None:
+    bench.builder = replace(bench.builder, faults=(FakeFaultSpec(), FakeFaultSpec()))
+    bench.mesh.fail["delete"] = [ZeroDivisionError("no mesh")]
+    result = bench.run()
+    assert result.exit_code == 4
+    assert result.leftovers == (f"EnvoyFilter chaos-{RUN_ID}-1.shop: a bug: ZeroDivisionError: no mesh",)
+    assert f"delete chaos-{RUN_ID}-0" in bench.mesh.writes()
+    assert any("Traceback (most recent call last)" in warning for warning in result.warnings)
+
+
 def test_a_write_race_is_run_again(bench: Bench) -> None:
     bench.builder = replace(bench.builder, faults=(FakeFaultSpec(edit=True),))
     bench.mesh.fail["replace"] = [Conflict("somebody wrote"), None, Conflict("somebody wrote")]

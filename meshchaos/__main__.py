@@ -1,0 +1,5 @@
+"""``python -m meshchaos``."""
+
+from meshchaos.cli import main
+
+main()
