@@ -175,6 +175,9 @@ class ControlPlane:
                 raise NotLive(f"{change.ref} {state}: somebody else wrote it")
             concerned |= self._touched.get(change.ref, set())
         states = [self._replicas[name] for name in sorted(concerned) if name in self._replicas]
+        if not present:
+            # A proxy that died carries nothing any more; that it died is told as trouble.
+            states = [state for state in states if state.envoy is None or state.envoy.running]
         await asyncio.gather(*(_probe(state) for state in states))
         return time.time(), [state.name for state in states]
 

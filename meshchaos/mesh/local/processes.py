@@ -42,7 +42,8 @@ class Process:
             how = f"was killed by {signal.Signals(-self.status).name}"
         else:
             how = f"exited with {self.status}"
-        words = last_words(self.log)
+        # Who is killed from outside does not get to say why; a crash (SIGSEGV, SIGABRT) does.
+        words = "" if self.status in (-signal.SIGKILL, -signal.SIGTERM) else last_words(self.log)
         return f"{self.words} {how}" + (f": {words}" if words else "")
 
 
