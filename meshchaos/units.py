@@ -148,7 +148,7 @@ def format_percentage(percent: float, digits: int = 3) -> str:
         return f"{percent}%"
     exact = _rounded(percent, 15)
     gap = min(abs(exact), abs(100 - exact))
-    places = digits - 1 - (gap if 0 < gap < 1 else exact).adjusted()
+    places = digits - 1 - gap.adjusted() if gap else 0
     return f"{_plain(round(exact, max(0, places)))}%"
 
 

@@ -15,8 +15,9 @@ A spec is a class with annotations, made by :func:`spec`::
     class LatencySpec:                             # {p99: 800ms, p50: 20ms}
         quantiles: Annotated[Mapping[str, PositiveDuration], Rest(r"p\d{1,2}(\.\d+)?", "p50, p99, p99.9")]
 
-It is a frozen dataclass with slots, and pydantic validates it (``experiment.specs``): keys are the camelCase of the
-fields (``from_`` is ``from``), unknown keys are refused, scalars are strict (``"5"`` is no number, ``yes`` no bool).
+It is a frozen dataclass with slots, at the top of its module, and pydantic validates it (``experiment.specs``): keys
+are the camelCase of the fields (``from_`` is ``from``), unknown keys are refused, scalars are strict (``"5"`` is no
+number, ``yes`` no bool).
 ``str``, ``int``, ``float``, ``bool``, ``Literal``, ``X | None``, ``tuple[X, ...]``, ``Mapping[str, X]`` and other
 specs may be used beside the types of this module. A spec says what no type can in a method ``check(self) -> None``
 that raises ValueError with a message for the user. This module does not import pydantic.

@@ -91,8 +91,11 @@ def add_invalid(problems: Problems, error: Any, model: Any, loc: Loc, also: Sequ
             rest_mark = rest_of(type_at(model, steps[:-1])) if is_model(type_at(model, steps[:-1])) else None
             wanted = f"one of {rest_mark[1].hint}" if rest_mark and rest_mark[0] == key else f"`{key}`"
             problems.add(f"{wanted} is missing", loc + place, at_key=True)
+        elif steps and steps[-1] == "[key]":
+            problems.add(_words(kind, one), loc + in_file(model, steps[:-1]), at_key=True)
         else:
-            problems.add(_words(kind, one), loc + in_file(model, steps))
+            whole = kind == "value_error" and isinstance(one["input"], Mapping) and is_model(type_at(model, steps))
+            problems.add(_words(kind, one), loc + in_file(model, steps), at_key=whole)
 
 
 def _is_misspelt(errors: Sequence[Mapping[str, Any]], model: Any, missing: Loc) -> bool:
