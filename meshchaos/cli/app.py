@@ -87,9 +87,13 @@ def run(arguments: list[str] | None = None) -> NoReturn:
 
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        code = cli.main(args=arguments, prog_name="meshchaos", standalone_mode=False)
+        # Not cli.main(): it turns a reader that went away into exit code 1, which is a FAIL here.
+        with cli.make_context("meshchaos", sys.argv[1:] if arguments is None else list(arguments)) as context:
+            code = cli.invoke(context)
         code = code if isinstance(code, int) else 0
         sys.stdout.flush()
+    except click.exceptions.Exit as error:
+        code = error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else error.format_message(), err=True)
         code = 2
@@ -108,7 +112,7 @@ def run(arguments: list[str] | None = None) -> NoReturn:
         import traceback
 
         _say(traceback.format_exc().rstrip())
-        _say("meshchaos: this is a bug in meshchaos; what was applied was put back")
+        _say("meshchaos: a bug of meshchaos, not of yours; `meshchaos heal` says whether anything is left")
         code = 5
     sys.exit(code)
 
