@@ -104,6 +104,21 @@ class _Reading:
         if kind in _LATER:
             raise first.alone(f"{kind} is not built yet", ("kind",))
         mesh = self.mesh or _text(_leaf(document, "spec", "mesh")) or self.default_mesh
+        experiment = self.meant_for(mesh, document)
+        if errors := [error for name in _overridden(document) if name != mesh for error in self.slips(name, document)]:
+            raise together(errors)
+        return experiment
+
+    def slips(self, mesh: str, document: Branch) -> list[FileError]:
+        """The mistakes in the overrides of a mesh that is not chosen: they should not wait until it is."""
+        try:
+            self.meant_for(mesh, document)
+        except (FileError, FileErrors) as error:
+            errors = error.errors if isinstance(error, FileErrors) else (error,)
+            return [one for one in errors if one.message.endswith(f"(from overrides.{mesh})")]
+        return []
+
+    def meant_for(self, mesh: str | None, document: Branch) -> Experiment:
         root, changed = merged(document, mesh, self.settings, self.file)
         written = plain(root)
         problems = Problems(self.file, root)
@@ -171,6 +186,14 @@ def _stop_if(doc: StopIfDoc | None, loads: Sequence[Load], problems: Problems) -
 
 def _setting_of(settings: Sequence[Setting]) -> str | None:
     return next((_text(one.value) for one in reversed(settings) if one.loc == ("spec", "mesh")), None)
+
+
+def _overridden(root: Branch) -> tuple[str, ...]:
+    spec = root.entries.get("spec")
+    if spec is None or not isinstance(spec.node, Branch) or "overrides" not in spec.node.entries:
+        return ()
+    overrides = spec.node.entries["overrides"].node
+    return tuple(overrides.entries) if isinstance(overrides, Branch) else ()
 
 
 def _leaf(root: Branch, *keys: str) -> Any:

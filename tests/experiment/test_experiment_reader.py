@@ -20,6 +20,7 @@ from meshchaos.experiment.specs import build
 from meshchaos.experiment.yaml_source import dump
 
 LOAD = GOOD[GOOD.index("  load:") : GOOD.index("  phases:")]
+PLAIN = GOOD[: GOOD.index("  overrides:")]
 SHORT = """\
 apiVersion: meshchaos.dev/v1
 kind: Experiment
@@ -89,7 +90,7 @@ def test_without_faults_there_is_only_something_to_observe() -> None:
 
 @pytest.mark.parametrize("check", ["success: 99%", "latency: {p99: 1s}", "recovery: {within: 1s}"])
 def test_without_a_load_there_are_no_requests_to_judge(check: str) -> None:
-    text = GOOD.replace(LOAD, "").replace("    - success: 99.5%\n", "").replace("    - latency: {p99: 800ms}\n", "")
+    text = PLAIN.replace(LOAD, "").replace("    - success: 99.5%\n", "").replace("    - latency: {p99: 800ms}\n", "")
     text = text.replace("    - recovery: {within: 10s}\n", f"    - {check}\n").replace("  stopIf", "  #")
     with pytest.raises(FileError, match=r"needs requests to judge, and spec.load is left out"):
         one(text)
@@ -140,7 +141,7 @@ def test_requests_take_what_they_leave_out_from_their_load() -> None:
 
 
 def test_several_loads_and_scopes() -> None:
-    text = GOOD.replace(
+    text = PLAIN.replace(
         LOAD,
         "  load:\n"
         "    - {name: shop, target: 'http://a/', rate: 10, requests: [{name: pay, path: /}]}\n"
@@ -158,7 +159,7 @@ def test_several_loads_and_scopes() -> None:
 
 
 def test_a_locustfile_is_a_closed_load() -> None:
-    text = GOOD.replace("rate: 200\n    arrivals: poisson\n", "locustfile: load/shop.py\n    users: 25\n")
+    text = PLAIN.replace("rate: 200\n    arrivals: poisson\n", "locustfile: load/shop.py\n    users: 25\n")
     (load,) = one(text, folder=Path("/shop")).loads
     assert (load.rate, load.users, load.max_in_flight, load.requests) == (None, 25, 25, ())
     assert load.locustfile == "/shop/load/shop.py"
@@ -209,6 +210,15 @@ def test_a_mistake_in_an_override_is_told_there() -> None:
     with pytest.raises(FileError) as caught:
         one(GOOD.replace("{rate: 20}", "{rat: 20}"), mesh="staging")
     assert str(caught.value).startswith("x.yaml:24:22: spec.load.rat: unknown key 'rat', did you mean 'rate'?")
+
+
+def test_a_mistake_in_an_override_does_not_wait_for_its_mesh() -> None:
+    with pytest.raises(FileError) as caught:
+        one(GOOD.replace("{rate: 20}", "{rate: 0}"))
+    assert str(caught.value) == "x.yaml:24:28: spec.load.rate: a rate is above 0 (from overrides.staging)"
+    incomplete = GOOD.replace("    rate: 200\n", "")
+    assert one(incomplete, mesh="staging").loads[0].rate == 20.0
+    assert one(incomplete, sets=["spec.load.rate=1"]).loads[0].rate == 1.0
 
 
 @pytest.mark.parametrize(
@@ -280,7 +290,7 @@ RICH = GOOD.replace(
         (GOOD, {"sets": ["spec.load.rate=3/m", "spec.faults[0].delay.at=client"]}),
         (SHORT, {"default_mesh": "m"}),
         (SHORT.replace("  faults: {delay: {to: ratings, fixedDelay: 250ms}}\n", ""), {}),
-        (GOOD.replace("rate: 200\n    arrivals: poisson\n", "locustfile: load/shop.py\n    users: 25\n"), {}),
+        (PLAIN.replace("rate: 200\n    arrivals: poisson\n", "locustfile: load/shop.py\n    users: 25\n"), {}),
         (GOOD.replace("warmup: 2s", "warmup: 0s"), {}),
         (RICH, {}),
     ],
