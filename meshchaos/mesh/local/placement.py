@@ -10,11 +10,16 @@ from meshchaos.mesh.local.objects.controller import owner_of
 from meshchaos.mesh.local.objects.injection import role_of
 from meshchaos.mesh.local.plain_side import NAME as PLAIN_SIDE
 from meshchaos.mesh.local.plain_side import plain_side
+from meshchaos.mesh.local.preflight import spare_inotify_instances
 from meshchaos.mesh.local.programs import APPLICATION_PORTS_FROM
 from meshchaos.mesh.local.replicas import ReplicaState
 from meshchaos.mesh.local.spec import MeshSpec, ProgramSpec, StubSpec
 from meshchaos.mesh.local.world import DOMAIN, SERVICE_PORTS_FROM, LocalReplica, bind_port
 from meshchaos.mesh.objects import Manifest, labels_of, selects
+
+_WATCHES_A_SIDECAR = 2
+_WATCHES_KEPT = 24
+"""inotify instances left for others: editors, desktops, the next mesh."""
 
 
 class Placement:
@@ -25,6 +30,7 @@ class Placement:
         self._spec = spec
         self._folder = folder
         self._count = 0
+        self._spare_watches = spare_inotify_instances() - _WATCHES_KEPT
         self._service_addresses: dict[str, str] = {}
         self._client_ports: dict[str, int] = {}
 
@@ -64,8 +70,16 @@ class Placement:
             admin=str(directory / "admin.sock"),
             logs=str(Path(self._spec.logs) / f"{metadata['name']}.{metadata['namespace']}"),
             xds=str(directory / "xds.sock"),
+            routes=self._watched(directory) if role == "sidecar" else "",
         )
         return ReplicaState(local, program)
+
+    def _watched(self, directory: Path) -> str:
+        """A folder for routes by file while the user has inotify instances to spare; each container port takes one."""
+        if self._spare_watches <= 0:
+            return ""
+        self._spare_watches -= _WATCHES_A_SIDECAR
+        return str(directory / "r")
 
     def plain_side(self) -> LocalReplica:
         """The place of the proxy for clients without a sidecar."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import resource
@@ -50,17 +51,17 @@ def check_machine(proxies: int) -> None:
                 f"raise it (`ulimit -Hn {wanted}`, or LimitNOFILE of the service)"
             )
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    _check_inotify(proxies)
 
 
-def _check_inotify(proxies: int) -> None:
-    """An Envoy makes one inotify instance for its runtime and bootstrap files at most; see ``world.config_source``."""
+def spare_inotify_instances() -> int:
+    """How many this user may still make, as far as can be seen: the kernel's limit is for all processes of a user."""
     try:
         limit = int(_INOTIFY.read_text())
     except (OSError, ValueError):
-        return
-    if limit < proxies:
-        raise UserError(
-            f"{proxies} proxies need as many inotify instances and the limit is {limit}: "
-            f"sysctl fs.inotify.max_user_instances={max(512, 2 * proxies)}"
-        )
+        return 0
+    used = 0
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            with contextlib.suppress(OSError):  # ended meanwhile, or another user's
+                used += sum(str(entry.readlink()) == "anon_inode:inotify" for entry in (process / "fd").iterdir())
+    return limit - used

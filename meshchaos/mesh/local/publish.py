@@ -36,6 +36,8 @@ class RunningProxy:
     admin: AsyncClient
     log: Path
     resources: ProxyResources
+    rejections: int = 0
+    """Route configurations by file that Envoy has refused so far, by its own count."""
 
     def begin(self) -> None:
         """Offers everything; to be called before Envoy starts."""
@@ -70,7 +72,7 @@ async def publish(updates: Iterable[Update]) -> list[RunningProxy]:
     marks = {update.proxy.name: _size(update.proxy.log) for update in real}
     try:
         await _steps(real)
-    except (Refusal, TimeoutError) as error:
+    except (Refusal, TimeoutError, OSError) as error:
         reason = await _words(error, real, marks)
         await _roll_back(real)
         raise reason from error
@@ -126,6 +128,12 @@ def _offer(feed: ProxyFeed, kind: str, old: Resources, new: Resources) -> list[K
 
 async def _all(waits: Iterable[Any]) -> None:
     """All of them; the first failure, with the others waited for all the same."""
+    waits = list(waits)
+    if not waits:
+        return
+    if len(waits) == 1:
+        await waits[0]
+        return
     for outcome in await asyncio.gather(*waits, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
@@ -135,16 +143,29 @@ async def _taken(proxy: RunningProxy, keys: list[Key]) -> None:
     """Waits until the proxy took what it was offered: its next poll says so. For routes its config dump does a few
     milliseconds earlier (a poll brings 77 kB with it), which is what a fault's start is measured by.
     """
-    settled = asyncio.ensure_future(proxy.feed.settled(keys, TIMEOUT))
-    seen = asyncio.ensure_future(_seen(proxy, keys))
+    if await _seen(proxy, keys):
+        return
+    files = [key for key in keys if proxy.feed.by_file(key)]
+    end = time.monotonic() + TIMEOUT
+    while files and proxy.feed.pending(files):
+        if await _rejections(proxy) > proxy.rejections:
+            proxy.rejections = await _rejections(proxy)
+            proxy.feed.refuse(files[0])
+            break
+        if time.monotonic() >= end:
+            raise TimeoutError(f"{proxy.name} does not take {files[0][1]}")
+        await asyncio.sleep(0.002)
+        await _seen(proxy, files)
+    await proxy.feed.settled(keys, TIMEOUT)
+
+
+async def _rejections(proxy: RunningProxy) -> int:
+    """How many route configurations Envoy has refused. Raises MeshGone."""
     try:
-        await asyncio.wait({settled, seen}, return_when=asyncio.FIRST_COMPLETED)
-        if settled.done() or not seen.result():
-            await settled
-    finally:
-        for task in (settled, seen):
-            task.cancel()
-        await asyncio.gather(settled, seen, return_exceptions=True)
+        _, body = await proxy.admin.get("/stats?filter=rds.*update_rejected$")
+    except (OSError, EOFError) as error:
+        raise MeshGone(f"the proxy of {proxy.name} does not answer: {error}") from error
+    return sum(int(line.rpartition(b":")[2]) for line in body.splitlines())
 
 
 async def _seen(proxy: RunningProxy, keys: list[Key]) -> bool:
@@ -154,7 +175,7 @@ async def _seen(proxy: RunningProxy, keys: list[Key]) -> bool:
         return False
     names = "|".join(re.escape(name) for _, name in pending)
     query = f"?resource=dynamic_route_configs&mask=version_info&name_regex={quote(f'^({names})$', safe='')}"
-    for attempt in range(20):
+    for attempt in range(8):
         try:
             _, body = await proxy.admin.get(f"/config_dump{query}")
         except (OSError, EOFError, TimeoutError):
@@ -164,7 +185,7 @@ async def _seen(proxy: RunningProxy, keys: list[Key]) -> bool:
             for key, version in pending.items():
                 proxy.feed.accept(key, version)
             return True
-        await asyncio.sleep(0.0005 * attempt)
+        await asyncio.sleep(0.0002 * attempt)
     return False
 
 
@@ -200,7 +221,9 @@ async def _roll_back(updates: list[Update]) -> None:
             if name in kept.endpoints and update.resources.endpoints.get(name) != kept.endpoints[name]:
                 proxy.feed.offer(("endpoints", name), [kept.endpoints[name]])
         proxy.feed.offer(("listeners", ""), list(kept.listeners.values()))
-        _offer(proxy.feed, "routes", update.resources.routes, kept.routes)
+        for key in _offer(proxy.feed, "routes", update.resources.routes, kept.routes):
+            if proxy.feed.by_file(key):
+                proxy.feed.accept(key, proxy.feed.offered(key))
         proxy.feed.offer(("clusters", ""), list(kept.clusters.values()))
         for name in update.resources.routes.keys() - kept.routes.keys():
             proxy.feed.withdraw(("routes", name))
@@ -209,11 +232,15 @@ async def _roll_back(updates: list[Update]) -> None:
 
 
 def _routes(proxy: RunningProxy) -> list[Key]:
-    return [("routes", name) for name in proxy.resources.routes]
+    """Those whose polls tell. What Envoy refused and never ran leaves a file's old version in place, untold."""
+    keys: list[Key] = [("routes", name) for name in proxy.resources.routes]
+    return [key for key in keys if not proxy.feed.by_file(key)]
 
 
 async def _words(error: Exception, updates: list[Update], marks: Mapping[str, int]) -> MeshError:
     """The refusal in Envoy's own words: from its log (it warns at once), else from its config dump."""
+    if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+        return MeshError(f"cannot write {error.filename}: {error.strerror}")
     if not isinstance(error, Refusal):
         return MeshError(f"a proxy did not take its configuration within {TIMEOUT:g} s: {error}")
     proxy = next(update.proxy for update in updates if update.proxy.name == error.proxy)

@@ -83,6 +83,8 @@ class Launcher:
         try:
             Path(local.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
             Path(local.logs).mkdir(parents=True, exist_ok=True)
+            if local.routes:
+                Path(local.routes).mkdir(mode=0o700, exist_ok=True)
             if resources is not None:
                 bootstrap = Path(local.directory) / "bootstrap.json"
                 bootstrap.write_text(json.dumps(resources.bootstrap), "utf-8")
@@ -95,7 +97,7 @@ class Launcher:
 
     async def _start_envoy(self, state: ReplicaState, resources: ProxyResources) -> None:
         local = state.local
-        feed = ProxyFeed(state.name, self._versions)
+        feed = ProxyFeed(state.name, self._versions, local.routes)
         log = Path(local.logs) / "envoy.log"
         state.proxy = RunningProxy(state.name, feed, AsyncClient(local.admin), log, resources)
         await feed.listen(local.xds)

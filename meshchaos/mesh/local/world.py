@@ -31,9 +31,9 @@ TRUST_DOMAIN = "cluster.local"
 def config_source() -> dict[str, Any]:
     """Where a proxy gets each of its resources (LDS, CDS, EDS, RDS, SDS): Envoy's REST xDS, held open as a long poll.
 
-    Not from files: Envoy makes one inotify instance for each watched subscription (13 for a small sidecar), and the
-    kernel's default is 128 for a user. The next poll of a subscription carries the version it now runs, so acceptance
-    and refusal need no guessing.
+    Not from files (but ``route_source``): Envoy makes one inotify instance for each watched subscription (13 for a
+    small sidecar), and the kernel's default is 128 for a user. The next poll of a subscription carries the version it
+    now runs, so acceptance and refusal need no guessing.
     """
     return {
         "resource_api_version": "V3",
@@ -48,6 +48,25 @@ def config_source() -> dict[str, Any]:
             "request_timeout": "86400s",
         },
     }
+
+
+def route_source(replica: LocalReplica, name: str) -> dict[str, Any]:
+    """Where a sidecar gets the route configuration ``name`` of its inbound side: a watched file where the machine has
+    inotify instances to spare, else as ``config_source``. A file needs no new poll between two changes (M: half).
+    """
+    if not replica.routes:
+        return config_source()
+    path = route_file(replica.routes, name)
+    return {
+        "resource_api_version": "V3",
+        "initial_fetch_timeout": "0s",
+        "path_config_source": {"path": path, "watched_directory": {"path": replica.routes}},
+    }
+
+
+def route_file(folder: str, name: str) -> str:
+    """The file of an inbound route configuration (``inbound|9080||``) in ``LocalReplica.routes``."""
+    return f"{folder}/{name.replace('|', '_')}.json"
 
 
 def bind_port(port: int) -> int:
@@ -65,7 +84,8 @@ class LocalReplica:
     ``service_ports``: ``<fqdn>:<service port>`` -> port on ``address`` of this client's own listener for it.
     ``directory``: the proxy's private folder (absolute, short, gone with the mesh). ``logs``: the folder for
     ``access.log``, ``envoy.log``, ``app.log``, which stays. ``admin``: path of the admin socket. ``xds``: path of the
-    supervisor's xDS socket. ``serving``: whether it is an endpoint now (ready, not killed).
+    supervisor's xDS socket. ``routes``: folder of inbound route configurations by file, empty for none. ``serving``:
+    whether it is an endpoint now (ready, not killed).
     """
 
     name: str
@@ -83,6 +103,7 @@ class LocalReplica:
     admin: str
     logs: str = ""
     xds: str = ""
+    routes: str = ""
 
     @property
     def identity(self) -> str:

@@ -13,7 +13,10 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Literal
+
+from meshchaos.mesh.local.world import route_file
 
 Kind = Literal["listeners", "clusters", "endpoints", "routes", "secrets"]
 Key = tuple[Kind, str]
@@ -65,8 +68,10 @@ class _Subscription:
 class ProxyFeed:
     """What one Envoy is offered. Versions rise through the whole life of the mesh (shared ``versions``)."""
 
-    def __init__(self, proxy: str, versions: Iterable[int]) -> None:
+    def __init__(self, proxy: str, versions: Iterable[int], folder: str = "") -> None:
+        """``folder``: of the inbound route configurations that come by file (``world.route_source``), if any."""
         self.proxy = proxy
+        self._folder = folder
         self._versions = iter(versions)
         self._subscriptions: dict[Key, _Subscription] = {}
         self._server: asyncio.Server | None = None
@@ -88,22 +93,48 @@ class ProxyFeed:
                 poll.hang_up()
 
     def offer(self, key: Key, resources: Sequence[Mapping[str, Any]]) -> int:
-        """Offers a new version of a subscription, at once where Envoy waits for it. Returns the version."""
+        """Offers a new version of a subscription, at once where Envoy waits for it. Returns the version.
+        Raises OSError where it is a file that cannot be written.
+        """
         found = self._subscriptions.setdefault(key, _Subscription())
         found.offered = next(self._versions)
         found.sent.clear()
         answer = {"version_info": str(found.offered), "resources": resources, "type_url": TYPES[key[0]]}
         found.body = json.dumps(answer, separators=(",", ":")).encode()
-        self._answer(found)
+        if self.by_file(key):
+            found.asked = True
+            path = route_file(self._folder, key[1])
+            with open(f"{path}.new", "wb") as file:  # noqa: PTH123 - on the way of each fault; half the cost of a Path
+                file.write(found.body)
+            os.rename(f"{path}.new", path)  # noqa: PTH104
+        else:
+            self._answer(found)
         return found.offered
+
+    def by_file(self, key: Key) -> bool:
+        """Whether this one comes by file: no poll tells what became of it, ``accept`` and ``refuse`` do."""
+        return bool(self._folder) and key[0] == "routes" and key[1].startswith("inbound|")
+
+    def refuse(self, key: Key) -> None:
+        """Envoy was seen to refuse what was offered last."""
+        found = self._subscriptions[key]
+        found.refused = found.offered
+        found.wake()
 
     def withdraw(self, key: Key) -> None:
         """Forgets a subscription that nothing refers to any more."""
         found = self._subscriptions.get(key)
         if found is not None:
             found.offered, found.body = 0, b""
+            if self.by_file(key):
+                Path(route_file(self._folder, key[1])).unlink(missing_ok=True)
             if not found.polls:
                 del self._subscriptions[key]
+
+    def offered(self, key: Key) -> int:
+        """The version offered last; 0 for none."""
+        found = self._subscriptions.get(key)
+        return found.offered if found else 0
 
     def version(self, key: Key) -> int:
         """The version Envoy accepted last; 0 for none."""

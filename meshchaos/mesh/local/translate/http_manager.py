@@ -15,7 +15,7 @@ from meshchaos.mesh.local.translate.names import (
     stat_name,
 )
 from meshchaos.mesh.local.translate.routes import HTTP1_ALPN, alpn
-from meshchaos.mesh.local.world import LocalReplica, config_source
+from meshchaos.mesh.local.world import LocalReplica, config_source, route_source
 
 Role = Literal["inbound", "outbound", "gateway"]
 
@@ -42,7 +42,10 @@ def connection_manager(
     fields: Json = {
         "codec_type": "AUTO",
         "stat_prefix": stat_name(stat_prefix),
-        "rds": {"config_source": config_source(), "route_config_name": routes},
+        "rds": {
+            "config_source": route_source(replica, routes) if role == "inbound" else config_source(),
+            "route_config_name": routes,
+        },
         "http_filters": _filters(role, authentication, authorization),
         "access_log": access_log(
             f"{replica.logs or replica.directory}/access.log",
