@@ -80,6 +80,7 @@ class FakeMesh:
         self.create_silently(VIRTUAL_SERVICE)
 
     name = "fake"
+    ephemeral = False
 
     @property
     def journal(self) -> FakeMesh:

@@ -154,6 +154,10 @@ class Mesh(Protocol):
     def name(self) -> str: ...
 
     @property
+    def ephemeral(self) -> bool:
+        """Whether the objects end with the mesh: one that is gone (MeshGone) took every change with it."""
+
+    @property
     def journal(self) -> Journal:
         """The mesh's lock and undo records; outlives this process, and something else expires them."""
 

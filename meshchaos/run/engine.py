@@ -21,22 +21,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import meshchaos
-from meshchaos.checks.judge import look
 from meshchaos.checks.kind import Verdict
 from meshchaos.checks.steady import steady_state
-from meshchaos.errors import EvidenceError, LoadError, Locked, MeshchaosError, MeshError, MeshGone, UserError
-from meshchaos.experiment.model import Experiment, Phase, PhaseName, Slo
+from meshchaos.errors import EvidenceError, LoadError, MeshchaosError, MeshError, MeshGone, UserError
+from meshchaos.experiment.model import Experiment, Slo
 from meshchaos.history.records import History
 from meshchaos.mesh.seam import Mesh
 from meshchaos.run import events
 from meshchaos.run.clock import Clock
 from meshchaos.run.faultset import FaultSet
+from meshchaos.run.healing import refuse_held
 from meshchaos.run.history_file import HistoryWriter
 from meshchaos.run.judge import judge_run
 from meshchaos.run.loads import Loads
+from meshchaos.run.looking import Look
 from meshchaos.run.outcome import RunStopped
 from meshchaos.run.plain import plain
-from meshchaos.run.plan import Plan
+from meshchaos.run.plan import Plan, plan_words
 from meshchaos.run.recorder import Recorder
 from meshchaos.run.result import Result
 from meshchaos.run.rooms import Prover, Rooms
@@ -121,7 +122,9 @@ class Engine:
             recorder.emit(events.Warned(started, warning))
         stops: list[str] = []
         with self._noted(recorder, stops):
-            self._preflight(watch)
+            self.state = "preflight; nothing is applied"
+            refuse_held(self.mesh, self.heal_command)
+            self._ask(watch)
             with self._journal(faults), loads:
                 self._live(recorder, watch, faults, stops)
         self._tell_trouble(recorder, faults, stops)
@@ -175,7 +178,7 @@ class Engine:
             if phase is None:
                 continue
             self.state = f"{name}; no fault is applied"
-            watch.through(phase, at, None, _Look(self.plan, watch, phase, at))
+            watch.through(phase, at, None, Look(self.plan, watch, phase, at))
             at = watch.phases[-1].end
         baseline = experiment.phase("baseline")
         if baseline is not None and experiment.faults:
@@ -207,7 +210,7 @@ class Engine:
             faults.apply(placement)
         live = max(record.live_at or 0.0 for record in faults.records.values())
         self.state = f"fault phase; applied now: {', '.join(str(change.ref) for change in self.plan.changes)}"
-        watch.through(phase, live, faults, _Look(self.plan, watch, phase, live))
+        watch.through(phase, live, faults, Look(self.plan, watch, phase, live))
 
     def _stop_loads(self, watch: Watch, *, dead: bool) -> None:
         """``dead``: that a generator died may have been said already."""
@@ -229,9 +232,8 @@ class Engine:
             faults.records[placement.id] = record
             recorder.emit(events.Evidence(self.clock.now(), record))
 
-    def _preflight(self, watch: Watch) -> None:
-        self.state = "preflight; nothing is applied"
-        refuse_held(self.mesh, self.heal_command)
+    def _ask(self, watch: Watch) -> None:
+        """One request of each load: a target that never answers is told before anything is done."""
         for load in watch.loads.plans:
             watch.stop()
             silent = self.rooms.probe(load, min(_PROBE, load.timeout))
@@ -317,49 +319,9 @@ class Engine:
             raise UserError(f"cannot write into {self.folder}: {error.strerror}") from error
 
 
-@dataclass
-class _Look:
-    """Whether a phase may end now by an early verdict, where the file allows one."""
-
-    plan: Plan
-    watch: Watch
-    phase: Phase
-    start: float
-
-    def __call__(self, elapsed: float) -> bool:
-        if self.phase.at_least is None or elapsed < self.phase.at_least:
-            return False
-        present = self.watch.so_far(self.phase, self.start)
-        return look(self.plan.checks, self.watch.history((), present), self.plan.experiment.confidence).decided
-
-
-def refuse_held(mesh: Mesh, heal_command: str) -> None:
-    """Raises Locked when a run holds the mesh or left changes behind: nothing starts over them."""
-    for entry in mesh.journal.entries():
-        raise Locked(
-            f"mesh {mesh.name}: run {entry.run_id} ({entry.owner}) holds it or left changes behind; "
-            f"if it is over, say: {heal_command}"
-        )
-
-
 def _warm_up() -> None:
     """Loads what judging needs while nothing is judged yet: scipy takes half a second."""
     import scipy.stats  # noqa: F401
-
-
-def plan_words(plan: Plan) -> Iterator[str]:
-    """The plan in one line a load, phase and fault."""
-    for load in plan.experiment.loads:
-        how = (
-            f"{load.rate:g} requests/s, {load.arrivals}"
-            if load.rate is not None
-            else f"{load.users} users (closed model)"
-        )
-        yield f"load {load.name}: {how}, {plan.entries[load.name].words}, to {load.target}"
-    phases: list[tuple[PhaseName, float]] = [(phase.name, phase.at_most) for phase in plan.experiment.phases]
-    yield "phases: " + ", ".join(f"{name} {seconds:g}s" for name, seconds in phases)
-    for placement in plan.placements:
-        yield f"fault {placement.id}: {placement.kind} {placement.edge}, at the {placement.at}: {placement.reason}"
 
 
 def _owner() -> str:

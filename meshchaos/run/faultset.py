@@ -192,7 +192,7 @@ class FaultSet:
     def _gone(self, error: MeshGone, change: Change | None) -> list[str]:
         """A mesh that ended took the change with it, where its objects live and die with it."""
         self.trouble.append(str(error))
-        if getattr(self.mesh, "ephemeral", False):
+        if self.mesh.ephemeral:
             return []
         return [f"{change.ref}: {error}" if change is not None else str(error)]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from meshchaos.errors import MeshchaosError
+from meshchaos.errors import Locked, MeshchaosError
 from meshchaos.mesh.apply import undo_change
 from meshchaos.mesh.journal import JournalEntry
 from meshchaos.mesh.seam import Mesh
@@ -81,3 +81,12 @@ def _heal_entry(mesh: Mesh, entry: JournalEntry) -> tuple[str, int]:
     mesh.journal.close(entry.run_id)
     what = ", ".join(str(change.ref) for change in entry.changes) or "nothing"
     return f"run {entry.run_id} ({entry.owner}): put back and verified: {what}", EXIT_PASS
+
+
+def refuse_held(mesh: Mesh, heal_command: str) -> None:
+    """Raises Locked when a run holds the mesh or left changes behind: nothing starts over them."""
+    for entry in mesh.journal.entries():
+        raise Locked(
+            f"mesh {mesh.name}: run {entry.run_id} ({entry.owner}) holds it or left changes behind; "
+            f"if it is over, say: {heal_command}"
+        )

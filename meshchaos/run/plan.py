@@ -13,7 +13,7 @@ from typing import Any
 
 from meshchaos.checks.kind import Check, CheckContext
 from meshchaos.errors import FileError, UserError
-from meshchaos.experiment.model import Experiment, Slo, Where
+from meshchaos.experiment.model import Experiment, PhaseName, Slo, Where
 from meshchaos.faults.kind import FaultContext, FaultKind, Placement
 from meshchaos.load.driver import LoadPlan
 from meshchaos.mesh.changes import Change, EditObject, recorded
@@ -224,3 +224,18 @@ def _duration(requests: int, rate: float | None) -> str:
         return ""
     seconds = requests / rate
     return f" ({seconds:.0f}s)" if seconds < 90 else f" ({seconds / 60:.1f}min)"
+
+
+def plan_words(plan: Plan) -> Iterator[str]:
+    """The plan in one line a load, phase and fault."""
+    for load in plan.experiment.loads:
+        how = (
+            f"{load.rate:g} requests/s, {load.arrivals}"
+            if load.rate is not None
+            else f"{load.users} users (closed model)"
+        )
+        yield f"load {load.name}: {how}, {plan.entries[load.name].words}, to {load.target}"
+    phases: list[tuple[PhaseName, float]] = [(phase.name, phase.at_most) for phase in plan.experiment.phases]
+    yield "phases: " + ", ".join(f"{name} {seconds:g}s" for name, seconds in phases)
+    for placement in plan.placements:
+        yield f"fault {placement.id}: {placement.kind} {placement.edge}, at the {placement.at}: {placement.reason}"

@@ -16,8 +16,9 @@ from meshchaos.experiment.model import Experiment
 from meshchaos.mesh.seam import Mesh
 from meshchaos.run import events
 from meshchaos.run.catalog import Catalog
-from meshchaos.run.engine import Engine, refuse_held
+from meshchaos.run.engine import Engine
 from meshchaos.run.folder import check_output, make_folder, new_run_id
+from meshchaos.run.healing import refuse_held
 from meshchaos.run.interrupts import Interrupts
 from meshchaos.run.loads import entries_of
 from meshchaos.run.outcome import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_LEFTOVER, EXIT_PASS, worst_exit

@@ -105,6 +105,15 @@ def test_kill_9_of_an_envoy_is_error(shop: Shop) -> None:
     nothing_runs(shop)
 
 
+def test_kill_9_of_the_meshs_supervisor_is_error_and_leaves_nothing(shop: Shop) -> None:
+    with shop.running("run", "no-stars.chaos.yaml", "--set", "spec.phases.fault=60s") as run:
+        run.until_said("fault for 60 s")
+        os.kill(run.pid_of("meshchaos.mesh.local.supervisor"), signal.SIGKILL)
+        assert run.end() == 5, run.output.read_text("utf-8")
+    assert shop.result()["verdict"] == "ERROR"
+    nothing_runs(shop)
+
+
 def test_a_page_that_needs_its_stars_fails(shop: Shop) -> None:
     (shop.folder / "meshchaos.yaml").write_text(
         (shop.folder / "meshchaos.yaml").read_text("utf-8").replace("optional: true", "optional: false"), "utf-8"

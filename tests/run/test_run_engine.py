@@ -354,7 +354,7 @@ def test_a_mesh_that_is_gone_is_error_and_its_leftovers_are_named(bench: Bench) 
 
 
 def test_a_mesh_that_ends_takes_its_changes_with_it(bench: Bench) -> None:
-    bench.mesh.ephemeral = True  # type: ignore[attr-defined]
+    bench.mesh.ephemeral = True
     bench.mesh.fail["delete"] = [MeshGone("the mesh does not answer")]
     bench.mesh.fail["confirm gone"] = [MeshGone("the mesh does not answer")]
     result = bench.run()

@@ -68,7 +68,7 @@ def command(
 
 def plan_lines(plan: Plan, mesh: str) -> Iterator[str]:
     """The plan for people."""
-    from meshchaos.run.engine import plan_words
+    from meshchaos.run.plan import plan_words
 
     experiment = plan.experiment
     yield f"{experiment.name} on mesh {mesh}: {experiment.hypothesis}"

@@ -66,6 +66,11 @@ class LocalMesh:
         return str(self._hello["mesh"])
 
     @property
+    def ephemeral(self) -> bool:
+        """See ``Mesh``: objects live in the supervisor's memory."""
+        return True
+
+    @property
     def journal(self) -> RemoteJournal:
         """See ``Mesh``."""
         return self._journal

@@ -59,6 +59,8 @@ class Connection:
 
     def call(self, method: str, params: Mapping[str, Any] | None = None, *, timeout: float = 30.0) -> Any:
         """Raises what the other side raised; MeshGone when it ended or does not answer in ``timeout`` seconds."""
+        if self._socket.fileno() < 0:
+            raise MeshGone(f"the mesh's supervisor is gone ({method!r}: the connection was given up before)")
         self._socket.settimeout(timeout)
         try:
             self._socket.sendall(pack({"method": method, "params": params or {}}))
