@@ -130,7 +130,7 @@ def _bands(frame: Frame) -> str:
             parts.append(f'<rect class="fault" {box}/><rect class="hatch" {box} fill="url(#hatch)"/>')
             continue
         parts.append(f'<line class="phase" x1="{x0:.1f}" x2="{x0:.1f}" y1="{TOP - 12}" y2="{HEIGHT - BOTTOM}"/>')
-        if x1 - x0 > 7 * len(band.label):
+        if x1 - x0 > 7.5 * len(band.label) + 4:
             parts.append(f'<text class="phase-label" x="{x0 + 4:.1f}" y="{TOP - 10}">{escape(band.label)}</text>')
     return "".join(parts)
 
