@@ -37,16 +37,23 @@ def local_spec(catalog: Catalog, name: str, logs: Path) -> MeshSpec:
         folder=str(catalog.config.folder),
         logs=str(logs.absolute()),
         manifests=tuple(manifests.load(list(local.manifests))),
-        workloads={workload: _runs(catalog, one) for workload, one in local.workloads.items()},
+        workloads={workload: _runs(one) for workload, one in local.workloads.items()},
         inject_all=local.inject == "all",
     )
 
 
-def _runs(catalog: Catalog, workload: Workload) -> StubSpec | ProgramSpec:
+def _runs(workload: Workload) -> StubSpec | ProgramSpec:
     from meshchaos.experiment.config import Stub
     from meshchaos.mesh.local.spec import ProgramSpec, StubSpec
 
     runs = workload.runs
+    later = "body" if isinstance(runs, Stub) and runs.body is not None else None
+    if not isinstance(runs, Stub) and runs.env:
+        later = "env"
+    if later is not None:
+        where = workload.where
+        place = f"{where.file}:{where.line}:{where.col}: {where.path}" if where else workload.name
+        raise UserError(f"{place}.{later}: the local mesh does not take this yet; leave it out")
     if isinstance(runs, Stub):
         calls = [
             {"url": call.url, "timeout": call.timeout, "optional": call.optional, "method": call.method}
