@@ -44,7 +44,7 @@ class MeshInfo:
 def root() -> Path:
     """Where all meshes of the user live, mode 0700. Raises UserError where it cannot be had safely."""
     base = os.environ.get("XDG_RUNTIME_DIR")
-    path = Path(base) / "meshchaos" if base else Path(tempfile.gettempdir()) / f"meshchaos-{os.getuid()}"
+    path = Path(base) / "meshchaos" if base else _memory_or_temporary() / f"meshchaos-{os.getuid()}"
     if len(os.fsencode(path)) + _LONGEST_SOCKET > _SUN_PATH:
         raise UserError(f"{path} is too long a path for Unix sockets: set XDG_RUNTIME_DIR or TMPDIR to a shorter one")
     try:
@@ -55,6 +55,14 @@ def root() -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
         raise UserError(f"{path} is not a private folder of yours (mode 0700): remove it or set XDG_RUNTIME_DIR")
     return path
+
+
+def _memory_or_temporary() -> Path:
+    """In memory if there is such a place: replacing a file on a disk takes a millisecond, and files are replaced
+    while faults are waited for.
+    """
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() and os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
 
 
 def new_folder() -> Path:
