@@ -203,5 +203,8 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_fo
         connection.close()
         assert (answer.status, body) == (200, b"[200, 200, []]"), Path(mesh.world().replicas[0].logs)
         (web,) = mesh.proxies("web")
-        lines, _ = web.access_log()
-        assert [line.side for line in lines].count("outbound") == 2, "both went through the sidecar"
+
+        def outbound() -> bool:
+            return [line.side for line in web.access_log()[0]].count("outbound") == 2
+
+        assert until(outbound, "both went through the sidecar")
