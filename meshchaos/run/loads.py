@@ -25,9 +25,14 @@ _BOUND_SLACK = 120.0
 def load_plans(
     experiment: Experiment, entries: Mapping[str, Entry], *, run_id: str, seed: int, folder: Path, seconds: float
 ) -> list[LoadPlan]:
-    """The loads ready to go, with their secrets. Raises UserError for a secret that is not there."""
+    """The loads ready to go, with their secrets. Raises UserError for a secret that is not there.
+
+    The rate rises over half of the warm-up, one second at most: hit at full rate, a mesh whose connections are all
+    cold makes so many at once that it may not come out of it.
+    """
     from meshchaos.experiment.secrets import resolve
 
+    warmup = experiment.phase("warmup")
     return plan_loads(
         experiment.loads,
         entry=lambda load: entries[load.name],
@@ -36,6 +41,7 @@ def load_plans(
         seed=seed,
         folder=folder,
         duration=seconds + _BOUND_SLACK,
+        ramp=min(1.0, warmup.at_most / 2) if warmup is not None else 0.0,
     )
 
 
