@@ -43,6 +43,7 @@ def _at(mesh: LocalMesh, rate: float) -> Iterator[Figure]:
             duration=SECONDS + 30,
             samples=Path(folder, "samples-main.bin"),
             log=Path(folder, "locust.log"),
+            ramp=WARMUP / 2,
         )
         driver = LocustDriver(plan)
         try:
@@ -60,10 +61,10 @@ def _at(mesh: LocalMesh, rate: float) -> Iterator[Figure]:
     rows = samples.rows
     name = f"{rate:,.0f} requests/s"
     off = abs(len(samples) / SECONDS / rate - 1) * 100
-    yield Figure(f"generator's lag p99 at {name}", quantile(list(rows["lag"]), 0.99) * 1000, "ms", 5, len(samples))
+    yield Figure(f"generator's lag p99 at {name}", quantile(rows["lag"].tolist(), 0.99) * 1000, "ms", 5, len(samples))
     share = "" if health.cpu_share is None else f"generator's share of a core {health.cpu_share:.2f}"
     yield Figure(f"rate off target at {name}", off, "%", 1, len(samples), share)
     remark = f"{100 * float(samples.good().mean()):.2f} % good"
     yield Figure(
-        f"latency p99 at {name}", quantile(list(rows["latency"]), 0.99) * 1000, "ms", None, len(samples), remark
+        f"latency p99 at {name}", quantile(rows["latency"].tolist(), 0.99) * 1000, "ms", None, len(samples), remark
     )

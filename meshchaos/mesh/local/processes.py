@@ -60,6 +60,17 @@ def last_words(log: Path, limit: int = 400) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+NICENESS = 5
+"""What the mesh yields to: on a machine that is full, the load generator must still start requests on time, or it
+measures itself; how long they then take is the mesh's to show."""
+
+
+def _begin(parent: int) -> None:
+    """In the child, before exec."""
+    die_with_parent(parent)
+    os.nice(NICENESS)
+
+
 class ProcessTable:
     """Starts, ends and reaps children; to be used from the main thread's event loop only."""
 
@@ -98,7 +109,7 @@ class ProcessTable:
                     env=dict(environment),
                     cwd=folder,
                     start_new_session=True,
-                    preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509 - one thread, see above
+                    preexec_fn=lambda: _begin(parent),  # noqa: PLW1509 - one thread, see above
                 )
             except (OSError, subprocess.SubprocessError) as error:
                 reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
