@@ -106,7 +106,7 @@ def _finding(fault: FaultRecord, asked: float, *, explicit: bool, confidence: fl
         )
     marked = sum(one.injected for one in fault.injections)
     known = [one for one in fault.injections if one.of is not None]
-    if len(known) < len(fault.injections) or marked == 0:
+    if len(known) < len(fault.injections):
         moved = max(marked, _moved(fault.injections) or 0)
         verdict = Verdict.INVALID if explicit else Verdict.PASS
         text = (
@@ -149,14 +149,18 @@ def _trouble(fault: FaultRecord) -> str | None:
         return f"the {fault.kind} on {fault.edge} was never live in its proxies"
     if not fault.injections:
         return f"no proxy could be read for what the {fault.kind} on {fault.edge} did"
-    if any(one.injected for one in fault.injections) or (_moved(fault.injections) or 0) > 0:
+    if any(one.injected for one in fault.injections):
         return None
+    # Without a mark in the log a counter proves something only where no log could tell: it also counts what came
+    # before the fault was live everywhere, and what other faults of that proxy did.
+    moved = _moved(fault.injections) or 0
     of = [one.of for one in fault.injections if one.of is not None]
-    if of and sum(of) == 0:
-        return f"no request came to {fault.edge} while the {fault.kind} was live, so none was injected"
-    if of:
-        return f"none of {words.plural(sum(of), 'request')} on {fault.edge} got the {fault.kind}"
-    return f"the proxies show no {fault.kind} injected on {fault.edge}"
+    if len(of) < len(fault.injections):
+        return None if moved > 0 else f"the proxies show no {fault.kind} injected on {fault.edge}"
+    but = f", though the proxies counted {moved:,}" if moved > 0 else ""
+    if sum(of) == 0:
+        return f"no request came to {fault.edge} while the {fault.kind} was live, so none was injected{but}"
+    return f"none of {words.plural(sum(of), 'request')} on {fault.edge} got the {fault.kind}{but}"
 
 
 def _moved(injections: Sequence[Injection]) -> int | None:
