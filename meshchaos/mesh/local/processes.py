@@ -7,9 +7,12 @@ with one thread may run Python before exec.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
+import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,9 +69,26 @@ measures itself; how long they then take is the mesh's to show."""
 
 
 def _begin(parent: int) -> None:
-    """In the child, before exec."""
+    """First thing in a child."""
     die_with_parent(parent)
     os.nice(NICENESS)
+
+
+def _begin_anew(output: int) -> None:
+    """In a forked child: forgets the parent's event loop, signals and descriptors; output goes to ``output``."""
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+    asyncio._set_running_loop(None)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    # All else: sockets of the seam, of xDS, the mesh's lock, the block of addresses.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    gc.freeze()
 
 
 class ProcessTable:
@@ -117,6 +137,40 @@ class ProcessTable:
         child.returncode = 0  # reaped by the table, for all children alike; Popen must neither wait nor warn
         process = Process(child.pid, words, log, on_exit)
         self._processes[child.pid] = process
+        return process
+
+    def fork(
+        self, body: Callable[[], int], *, words: str, log: Path, on_exit: Callable[[Process], None] | None = None
+    ) -> Process:
+        """Runs ``body`` in a child as ``start`` runs a program: with nothing of ours open, in a session of its own.
+
+        For our own Python: a fork of this process has its modules loaded, which costs a fresh one 0.2 s.
+        Raises MeshError when the log cannot be written.
+        """
+        parent = self._parent
+        try:
+            output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise MeshError(f"cannot write {log}: {error.strerror}") from error
+        # Nothing buffered may be written twice.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                _begin(parent)
+                _begin_anew(output)
+                status = body()
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+        os.close(output)
+        process = Process(pid, words, log, on_exit)
+        self._processes[pid] = process
         return process
 
     def kill(self, *processes: Process) -> None:

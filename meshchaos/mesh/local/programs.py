@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,11 +29,11 @@ def envoy_command(binary: str, bootstrap: str, log: str) -> list[str]:
     ]
 
 
-def stub_command(
+def stub_document(
     spec: StubSpec, replica: LocalReplica, *, listen: str, admin: str, hosts: Mapping[str, str], seed: int
-) -> list[str]:
-    """The stub's command line; ``hosts`` is for one without a sidecar."""
-    document = {
+) -> dict[str, Any]:
+    """What the stub is told (see ``stub``); ``hosts`` is for one without a sidecar."""
+    return {
         "workload": replica.workload,
         "replica": replica.name,
         "listen": listen,
@@ -48,7 +46,6 @@ def stub_command(
         "hosts": {} if replica.sidecar else dict(hosts),
         "seed": seed,
     }
-    return [sys.executable, "-m", "meshchaos.mesh.local.stub", json.dumps(document, separators=(",", ":"))]
 
 
 def plain_environment(inherited: Mapping[str, str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from meshchaos.errors import MeshError, ProxyRejected, UserError
+from meshchaos.mesh.local import stub
 from meshchaos.mesh.local.admin import AsyncClient
 from meshchaos.mesh.local.certificates import Authority
 from meshchaos.mesh.local.processes import Process, ProcessTable
@@ -21,7 +22,7 @@ from meshchaos.mesh.local.programs import (
     plain_environment,
     plain_hosts,
     program_environment,
-    stub_command,
+    stub_document,
 )
 from meshchaos.mesh.local.publish import RunningProxy
 from meshchaos.mesh.local.spec import ProgramSpec, StubSpec
@@ -68,6 +69,7 @@ class Launcher:
         seed: int,
         trouble: Callable[[str], None],
     ) -> None:
+        stub.loop_factory()  # loaded here once, for all stubs to be forked
         self._table = table
         self._binary = binary
         self._authority = authority
@@ -122,35 +124,36 @@ class Launcher:
         listen = next(iter(local.applications.values()), None)
         if listen is None or program is None:
             return
+        words, log = f"the program of {state.name}", Path(local.logs) / "app.log"
         if isinstance(program, ProgramSpec):
             port = int(listen.rpartition(":")[2])
-            command = list(program.command)
-            environment = program_environment(self._environment, local, world, port=port)
-        else:
-            hosts = plain_hosts(world, local.namespace)
-            admin = str(Path(local.directory) / "app.sock")
-            command = stub_command(program, local, listen=listen, admin=admin, hosts=hosts, seed=self._seed)
-            environment = plain_environment(self._environment)
-        state.application = self._table.start(
-            command,
-            words=f"the program of {state.name}",
-            log=Path(local.logs) / "app.log",
-            environment=environment,
-            folder=self._folder or None,
-            on_exit=lambda process: self._ended(state, process),
+            state.application = self._table.start(
+                program.command,
+                words=words,
+                log=log,
+                environment=program_environment(self._environment, local, world, port=port),
+                folder=self._folder or None,
+                on_exit=lambda process: self._ended(state, process),
+            )
+            return
+        hosts = plain_hosts(world, local.namespace)
+        admin = str(Path(local.directory) / "app.sock")
+        document = stub_document(program, local, listen=listen, admin=admin, hosts=hosts, seed=self._seed)
+        state.application = self._table.fork(
+            lambda: stub.run(document), words=words, log=log, on_exit=lambda process: self._ended(state, process)
         )
 
     async def forward(self, state: ReplicaState, headers: Sequence[str]) -> None:
         """Tells a stub to forward these request headers too: those that faults match. Raises MeshError."""
         if not isinstance(state.program, StubSpec) or state.application is None or state.stopped:
             return
-        stub = AsyncClient(str(Path(state.local.directory) / "app.sock"))
+        client = AsyncClient(str(Path(state.local.directory) / "app.sock"))
         try:
-            status, body = await stub.send("PUT", "/__meshchaos/forward-headers", json.dumps(list(headers)).encode())
+            status, body = await client.send("PUT", "/__meshchaos/forward-headers", json.dumps(list(headers)).encode())
         except (OSError, EOFError, TimeoutError) as error:
             raise MeshError(f"{state.application.words} does not answer: {error}") from error
         finally:
-            stub.close()
+            client.close()
         if status != 200:
             raise MeshError(f"{state.application.words} answers {status}: {body.decode(errors='replace')}")
 

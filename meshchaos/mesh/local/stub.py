@@ -253,9 +253,18 @@ def main() -> int:
     text = sys.argv[1] if len(sys.argv) > 1 and sys.argv[1] != "-" else sys.stdin.read()
     try:
         spec = json.loads(text)
+    except ValueError as error:
+        print(f"stub: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return run(spec)
+
+
+def run(spec: dict[str, Any]) -> int:
+    """Runs the stub in this process until SIGTERM; its exit status. What is wrong with the spec goes to stderr."""
+    try:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a fault may pile up thousands of connections
-        runner = asyncio.Runner(loop_factory=_loop_factory())
+        runner = asyncio.Runner(loop_factory=loop_factory())
         with runner:
             runner.run(serve(spec))
     except (OSError, ValueError, KeyError) as error:
@@ -264,7 +273,7 @@ def main() -> int:
     return 0
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop's, about three times the requests of the standard loop; None where it is not installed."""
     try:
         import uvloop

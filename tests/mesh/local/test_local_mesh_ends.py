@@ -60,8 +60,8 @@ def test_kill_9_leaves_nothing(tmp_path: Path, victim: str) -> None:
         until(lambda: not living(pids), f"every process of the mesh is gone: {living(pids)}")
         until(lambda: not Path(folder).exists() or victim == "guard", "the runtime folder is gone")
         runner.kill()
-    for left in runtime.meshes()[1]:
-        runtime.sweep(left)
+    if Path(folder) in runtime.meshes()[1]:
+        runtime.sweep(Path(folder))
     assert not Path(folder).exists()
 
 
@@ -117,14 +117,14 @@ def test_a_dead_meshs_journal_is_told_and_cleared(tmp_path: Path) -> None:
     spec = small(tmp_path / "logs", names=("web",))
     info = starting.up(spec)
     with LocalMesh.attach(info) as mesh:
-        mesh.journal.open("run-1", "tester@here", [], 600)
+        mesh.journal.open("run-of-the-dead", "tester@here", [], 600)
     pids = below(info.pid)
     for pid in (info.pid, *(pid for pid in pids if pid != info.pid and _parent(pid) == info.pid)):
         os.kill(pid, signal.SIGKILL)
     until(lambda: not living(pids), "every process is gone")
-    assert [entry.run_id for entry in starting.dead_entries()] == ["run-1"]
-    assert [entry.run_id for entry in starting.clear_dead()] == ["run-1"]
-    assert starting.clear_dead() == []
+    assert "run-of-the-dead" in [entry.run_id for entry in starting.dead_entries()]
+    assert "run-of-the-dead" in [entry.run_id for entry in starting.clear_dead()]
+    assert "run-of-the-dead" not in [entry.run_id for entry in starting.clear_dead()]
     assert not Path(info.folder).exists()
 
 
@@ -138,12 +138,11 @@ def test_a_dead_meshs_journal_is_told_and_cleared(tmp_path: Path) -> None:
 def test_a_program_that_does_not_start_is_the_users_mistake(
     tmp_path: Path, command: tuple[str, ...], words: str
 ) -> None:
-    before = {info.folder for info in starting.status()}
     with pytest.raises(UserError, match=words) as told:
         LocalMesh.start(small(tmp_path / "logs", names=("web",), workloads={"web": ProgramSpec(command, 8080)}))
     assert "the program of web-" in str(told.value)
     assert "\n" not in str(told.value)
-    assert {info.folder for info in starting.status()} <= before
+    assert [info for info in starting.status() if info.logs == str(tmp_path / "logs")] == []
 
 
 def test_logs_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
