@@ -97,15 +97,15 @@ class LocalMesh:
 
     def create(self, manifest: Manifest) -> Manifest:
         """See ``Mesh``."""
-        return self._object("create", {"manifest": manifest, "manager": self._manager})
+        return self._object("create", {"manifest": manifest, **self._writer()})
 
     def replace(self, manifest: Manifest) -> Manifest:
         """See ``Mesh``."""
-        return self._object("replace", {"manifest": manifest, "manager": self._manager})
+        return self._object("replace", {"manifest": manifest, **self._writer()})
 
     def delete(self, ref: Ref, uid: str) -> None:
         """See ``Mesh``."""
-        params = {"ref": dataclasses.asdict(ref), "uid": uid, "manager": self._manager}
+        params = {"ref": dataclasses.asdict(ref), "uid": uid, **self._writer()}
         self._connection.call("delete", params, timeout=_WRITE_TIMEOUT)
 
     def observe(self, headers: Sequence[str]) -> None:

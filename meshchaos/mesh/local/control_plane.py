@@ -174,6 +174,9 @@ class ControlPlane:
                 state = "does not hold the change any more" if present else "still holds the change"
                 raise NotLive(f"{change.ref} {state}: somebody else wrote it")
             concerned |= self._touched.get(change.ref, set())
+        if present and not concerned:
+            what = ", ".join(str(change.ref) for change in changes)
+            raise NotLive(f"no proxy took anything new for {what}: what it selects or matches is not there")
         states = [self._replicas[name] for name in sorted(concerned) if name in self._replicas]
         if not present:
             # A proxy that died carries nothing any more; that it died is told as trouble.

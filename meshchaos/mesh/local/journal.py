@@ -30,6 +30,7 @@ class FileJournal:
         self._heal = heal
         self._clock = clock
         self._entries = read(path)
+        self._undoing: set[str] = set()
 
     def open(self, run_id: str, owner: str, changes: Sequence[Change], lifetime: float) -> None:
         """See ``Journal``; one entry at a time, which is the lock. Raises MeshError when the disk does not take it."""
@@ -43,10 +44,20 @@ class FileJournal:
 
     def renew(self, run_id: str, lifetime: float) -> None:
         """See ``Journal``."""
-        if all(entry.run_id != run_id for entry in self._entries):
-            raise Locked(f"run {run_id} does not hold this mesh any more: its entry expired and was healed")
+        self.require(run_id)
         expires = self._clock() + lifetime
         self._save([replace(e, expires=expires) if e.run_id == run_id else e for e in self._entries])
+
+    def require(self, run_id: str) -> None:
+        """Raises Locked unless the run still holds the mesh. Asked ahead of every write of a run: one that was
+        suspended may wake up between its own look and its write.
+        """
+        if run_id in self._undoing or all(entry.run_id != run_id for entry in self._entries):
+            raise Locked(f"run {run_id} does not hold this mesh any more: its entry expired and was healed")
+
+    def take_over(self, run_id: str) -> None:
+        """From here on the run can neither renew nor write, though its entry is open until all is undone."""
+        self._undoing.add(run_id)
 
     def close(self, run_id: str) -> None:
         """See ``Journal``."""
@@ -89,11 +100,14 @@ class RemoteJournal:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.holder: str | None = None
+        """The run that opened it here, in whose name this process writes until it is closed."""
 
     def open(self, run_id: str, owner: str, changes: Sequence[Change], lifetime: float) -> None:
         """See ``Journal``."""
         entry = JournalEntry(run_id, owner, 0.0, lifetime, tuple(changes))
         self._connection.call("journal_open", entry_form(entry))
+        self.holder = run_id
 
     def renew(self, run_id: str, lifetime: float) -> None:
         """See ``Journal``."""
@@ -102,6 +116,8 @@ class RemoteJournal:
     def close(self, run_id: str) -> None:
         """See ``Journal``."""
         self._connection.call("journal_close", {"run_id": run_id})
+        if self.holder == run_id:
+            self.holder = None
 
     def entries(self) -> list[JournalEntry]:
         """See ``Journal``."""

@@ -16,6 +16,7 @@ from meshchaos.mesh.local import preflight
 from meshchaos.mesh.local.certificates import Authority
 from meshchaos.mesh.local.control_plane import ControlPlane, versions
 from meshchaos.mesh.local.journal import FileJournal, entry_form, entry_of
+from meshchaos.mesh.local.objects.store import Transaction
 from meshchaos.mesh.local.placement import Placement
 from meshchaos.mesh.local.processes import ProcessTable
 from meshchaos.mesh.local.replicas import Launcher, environment_of_starter
@@ -72,6 +73,7 @@ class Service:
     async def expire(self) -> None:
         """Undoes what is past its expiry, with what had to be left told as trouble."""
         for entry in self._journal.expired():
+            self._journal.take_over(entry.run_id)
             lines = [f"run {entry.run_id} ({entry.owner}) did not heal in time: the mesh undid its changes"]
             try:
                 for change in reversed(entry.changes):
@@ -110,14 +112,23 @@ class Service:
     async def _do_get(self, ref: Mapping[str, str]) -> Manifest:
         return self._plane.store.get(Ref(**ref))
 
-    async def _do_create(self, manifest: Manifest, manager: str) -> Manifest:
-        return await self._plane.write(lambda transaction: transaction.create(manifest), manager)
+    async def _do_create(self, manifest: Manifest, manager: str, holder: str | None = None) -> Manifest:
+        return await self._write(lambda transaction: transaction.create(manifest), manager, holder)
 
-    async def _do_replace(self, manifest: Manifest, manager: str) -> Manifest:
-        return await self._plane.write(lambda transaction: transaction.replace(manifest), manager)
+    async def _do_replace(self, manifest: Manifest, manager: str, holder: str | None = None) -> Manifest:
+        return await self._write(lambda transaction: transaction.replace(manifest), manager, holder)
 
-    async def _do_delete(self, ref: Mapping[str, str], uid: str, manager: str) -> None:
-        await self._plane.write(lambda transaction: transaction.delete(Ref(**ref), uid), manager)
+    async def _do_delete(self, ref: Mapping[str, str], uid: str, manager: str, holder: str | None = None) -> None:
+        await self._write(lambda transaction: transaction.delete(Ref(**ref), uid), manager, holder)
+
+    async def _write(self, operation: Callable[[Transaction], T], manager: str, holder: str | None) -> T:
+        def held(transaction: Transaction) -> T:
+            # Inside the write's own turn: whoever waited for it may have lost the mesh meanwhile.
+            if holder is not None:
+                self._journal.require(holder)
+            return operation(transaction)
+
+        return await self._plane.write(held, manager)
 
     async def _do_observe(self, headers: list[str]) -> None:
         await self._plane.observe(headers)

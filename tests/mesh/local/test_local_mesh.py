@@ -87,6 +87,15 @@ def test_confirm_says_that_a_fault_vanished(mesh: LocalMesh) -> None:
         mesh.confirm([change], present=True, timeout=0)
 
 
+def test_a_fault_that_selects_nobody_is_not_live(mesh: LocalMesh) -> None:
+    change = Create(fault("nobody", app="not-there"))
+    apply_change(mesh, change, "run-1")
+    with pytest.raises(NotLive, match=r"no proxy took anything new for EnvoyFilter nobody"):
+        mesh.confirm([change], present=True, timeout=0)
+    assert undo_change(mesh, change, "run-1") == []
+    mesh.confirm([change], present=False, timeout=5)
+
+
 def test_a_refused_configuration_changes_nothing(mesh: LocalMesh) -> None:
     entry = mesh.entry("web", "http://api/", NAMESPACE)
     with pytest.raises(MeshError) as refused:
@@ -169,6 +178,20 @@ def test_the_mesh_itself_undoes_what_expired(mesh: LocalMesh) -> None:
     with pytest.raises(Locked, match="expired"):
         mesh.journal.renew("run-5", 60)
     assert any("run-5" in line for line in mesh.trouble())
+
+
+def test_a_run_that_lost_the_mesh_writes_nothing(mesh: LocalMesh) -> None:
+    """As one that was suspended between its last look at the journal and its write."""
+    change = Create(fault("too-late"))
+    mesh.journal.open("run-6", "tester@here", [change], 0.0)
+    until(lambda: not mesh.journal.entries(), "the entry is closed")
+    with pytest.raises(Locked, match="run-6 does not hold this mesh any more"):
+        apply_change(mesh, change, "run-6")
+    assert not is_applied(mesh, change)
+    mesh.journal.close("run-6")
+    apply_change(mesh, change, "by hand")
+    assert undo_change(mesh, change, "by hand") == []
+    assert any("run-6" in line for line in mesh.trouble())
 
 
 def test_nothing_is_readable_by_others(mesh: LocalMesh) -> None:
