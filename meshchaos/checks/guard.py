@@ -1,15 +1,17 @@
-"""A check that crashes is ERROR, never PASS."""
+"""A check that crashes, or answers with something that is no finding, is ERROR, never PASS."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from meshchaos.checks.kind import Check, Finding, Verdict
 from meshchaos.history.records import History
 
 
 def guarded(check: Check, history: History, alpha: float) -> Finding:
-    """What the check finds; when it raises, an ERROR with its words."""
+    """What the check finds; when it raises or finds nothing that can be told, an ERROR with its words."""
     try:
-        return check.judge(history, alpha=alpha)
+        return _found(check.judge(history, alpha=alpha))
     except Exception as error:  # a check may be a user's own: any crash of it is an ERROR
         where = getattr(check, "where", None)
         return Finding(
@@ -21,6 +23,13 @@ def guarded(check: Check, history: History, alpha: float) -> Finding:
             evidence=tuple(_places(error)),
             line=where.line if where is not None else 0,
         )
+
+
+def _found(answer: object) -> Finding:
+    """A plug-in may say "FAIL" for Verdict.FAIL; taken as it is, no rule that looks for FAIL would see it."""
+    if not isinstance(answer, Finding):
+        raise TypeError(f"it returned {type(answer).__name__} instead of a Finding")
+    return replace(answer, verdict=Verdict(answer.verdict))
 
 
 def _places(error: BaseException) -> list[str]:

@@ -178,7 +178,11 @@ def make_checks(experiment: Experiment, kinds: Kinds, slos: Mapping[str, Slo]) -
     made: list[Check] = []
     seen: dict[str, int] = {}
     for expectation in experiment.expect:
-        for check in kinds.checks[expectation.kind].checks(expectation, context):
+        its = kinds.checks[expectation.kind].checks(expectation, context)
+        if not its:  # a plug-in's mistake, and the run would pass without having judged it
+            with _at(expectation.where):
+                raise UserError(f"{expectation.kind}: the plug-in made no check of it, so it would not be judged")
+        for check in its:
             if check.name in seen:
                 with _at(expectation.where):
                     raise UserError(

@@ -45,6 +45,31 @@ def test_a_check_that_crashes_is_an_error_with_its_words():
     assert overall(findings).verdict is Verdict.ERROR
 
 
+@pytest.mark.parametrize(
+    ("verdict", "seen"),
+    [("FAIL", Verdict.FAIL), ("PASS", Verdict.PASS), ("fail", Verdict.ERROR), (None, Verdict.ERROR)],
+)
+def test_a_verdict_of_a_plug_in_is_never_overlooked(verdict, seen):
+    class Loose(Crashing):
+        def judge(self, history, *, alpha):
+            return Finding("loose", "loose", ("fault",), verdict, "by its own words")
+
+    found = judge([SUCCESS, Loose()], run(), 0.95)
+    assert found[1].verdict is seen
+    assert overall(found).verdict is seen
+
+
+@pytest.mark.parametrize("answer", [None, True, Verdict.PASS])
+def test_an_answer_that_is_no_finding_is_an_error(answer):
+    class Silent(Crashing):
+        def judge(self, history, *, alpha):
+            return answer
+
+    found = judge([SUCCESS, Silent()], run(), 0.95)
+    assert overall(found).verdict is Verdict.ERROR
+    assert "instead of a Finding" in found[1].reason
+
+
 def test_expectations_share_the_error_rate_of_a_fail():
     doubtful = run(faulty=spread(29, 4000))
     assert judge([SUCCESS], doubtful, 0.95)[0].verdict is Verdict.FAIL
