@@ -175,6 +175,9 @@ class LocalMesh:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _writer(self) -> dict[str, str | None]:
+        return {"manager": self._manager, "holder": self._journal.holder}
+
     def _object(self, method: str, params: Mapping[str, Any]) -> Manifest:
         found: Manifest = self._connection.call(method, params, timeout=_WRITE_TIMEOUT)
         return found
