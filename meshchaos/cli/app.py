@@ -100,8 +100,8 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     except click.ClickException as error:
         _say(f"meshchaos: {error.format_message()}")
         code = 2
-    except (click.Abort, KeyboardInterrupt):
-        _say("meshchaos: interrupted; nothing is applied")
+    except (click.Abort, KeyboardInterrupt) as error:
+        _say(f"meshchaos: {str(error) or 'interrupted; nothing is applied'}")
         code = 130
     except BrokenPipeError:
         code = _nobody_reads()

@@ -155,7 +155,9 @@ class Mesh(Protocol):
 
     @property
     def ephemeral(self) -> bool:
-        """Whether the objects end with the mesh: one that is gone (MeshGone) took every change with it."""
+        """Asked after MeshGone: whether the mesh took every change with it, because the objects end with it and it
+        has ended, or ends when this is closed.
+        """
 
     @property
     def journal(self) -> Journal:

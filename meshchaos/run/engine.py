@@ -32,6 +32,7 @@ from meshchaos.run.clock import Clock
 from meshchaos.run.faultset import FaultSet
 from meshchaos.run.healing import refuse_held
 from meshchaos.run.history_file import HistoryWriter
+from meshchaos.run.interrupts import Abandoned
 from meshchaos.run.judge import judge_run
 from meshchaos.run.loads import Loads
 from meshchaos.run.looking import Look
@@ -64,6 +65,8 @@ class Engine:
     heal_command: str
     warnings: Sequence[str] = ()
     state: str = field(default="preparing", init=False)
+    _mesh_gone: bool = field(default=False, init=False)
+    """That it is gone was told: once is enough."""
 
     def run(self) -> Result:
         """Never raises on account of the mesh, the load or a signal: they are in the result. Raises UserError for
@@ -158,6 +161,9 @@ class Engine:
 
     def _tell_trouble(self, recorder: Recorder, faults: FaultSet, stops: list[str]) -> None:
         """What went wrong in healing though nothing is left of it."""
+        if faults.mesh_gone and not self._mesh_gone:
+            self._mesh_gone = True
+            faults.trouble.insert(0, faults.mesh_gone)
         for trouble in faults.trouble:
             recorder.emit(events.Stopped(self.clock.now(), "error", trouble))
             stops.append("error")
@@ -269,7 +275,12 @@ class Engine:
             recorder.emit(events.Stopped(self.clock.now(), stop.kind, stop.reason, stop.finding))
         except UserError:
             raise
+        except Abandoned:
+            stops.append("interrupted")
+            text = f"interrupted by {self.interrupted()}, and given up"
+            recorder.emit(events.Stopped(self.clock.now(), "interrupted", text))
         except MeshchaosError as error:
+            self._mesh_gone = self._mesh_gone or isinstance(error, MeshGone)
             stops.append("error")
             recorder.emit(events.Stopped(self.clock.now(), "error", str(error)))
 

@@ -42,6 +42,8 @@ class FaultSet:
     records: dict[str, FaultRecord] = field(default_factory=dict)
     leftovers: list[str] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
+    mesh_gone: str | None = None
+    """That the mesh did not answer any more when it was to put things back."""
     _touched: list[Placement] = field(default_factory=list)
     _tried: dict[str, list[Change]] = field(default_factory=dict)
     _healing: bool = False
@@ -191,7 +193,7 @@ class FaultSet:
 
     def _gone(self, error: MeshGone, change: Change | None) -> list[str]:
         """A mesh that ended took the change with it, where its objects live and die with it."""
-        self.trouble.append(str(error))
+        self.mesh_gone = self.mesh_gone or str(error)
         if self.mesh.ephemeral:
             return []
         return [f"{change.ref}: {error}" if change is not None else str(error)]

@@ -20,8 +20,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GIVE_UP = 3
 
 
-class Abandoned(BaseException):
-    """The user asked three times: healing is given up in the middle. Whoever catches it says what is left."""
+class Abandoned(KeyboardInterrupt):
+    """The user asked three times: whatever goes on is given up in the middle. Whoever catches it says what is left."""
 
 
 class Interrupts:
@@ -62,7 +62,7 @@ class Interrupts:
             self.requested = signal.Signals(number).name
         with contextlib.suppress(BlockingIOError):  # a pipe full of earlier wake-ups wakes as well
             os.write(self._write, b"!")
-        if self._count > 1 and self.again is not None:
+        if 1 < self._count < _GIVE_UP and self.again is not None:
             self.again()
         if self._count >= _GIVE_UP:
-            raise Abandoned
+            raise Abandoned("given up on your word; `meshchaos heal` says whether anything is left")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from meshchaos.errors import NotLive
 from meshchaos.mesh import changes as change_forms
 from meshchaos.mesh.changes import Change
+from meshchaos.mesh.local import runtime
 from meshchaos.mesh.local.entry import entry_for
 from meshchaos.mesh.local.journal import RemoteJournal
 from meshchaos.mesh.local.proxy import LocalProxy
@@ -29,6 +31,7 @@ class LocalMesh:
     """Implements ``meshchaos.mesh.seam.Mesh``. Made by ``start`` or ``attach``; one call at a time."""
 
     def __init__(self, socket: str, supervisor: Supervisor | None = None, manager: str = "meshchaos") -> None:
+        self._folder = Path(socket).parent
         self._connection = Connection(socket)
         self._supervisor = supervisor
         self._manager = manager
@@ -67,8 +70,8 @@ class LocalMesh:
 
     @property
     def ephemeral(self) -> bool:
-        """See ``Mesh``: objects live in the supervisor's memory."""
-        return True
+        """See ``Mesh``: objects live in the memory of the supervisor, which may also be there and not answer."""
+        return self._supervisor is not None or not runtime.alive(self._folder)
 
     @property
     def journal(self) -> RemoteJournal:

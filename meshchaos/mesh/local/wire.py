@@ -60,7 +60,7 @@ class Connection:
     def call(self, method: str, params: Mapping[str, Any] | None = None, *, timeout: float = 30.0) -> Any:
         """Raises what the other side raised; MeshGone when it ended or does not answer in ``timeout`` seconds."""
         if self._socket.fileno() < 0:
-            raise MeshGone(f"the mesh's supervisor is gone ({method!r}: the connection was given up before)")
+            raise MeshGone(f"the mesh's supervisor does not answer ({method!r}: its connection was given up before)")
         self._socket.settimeout(timeout)
         try:
             self._socket.sendall(pack({"method": method, "params": params or {}}))
@@ -72,6 +72,9 @@ class Connection:
         except (OSError, EOFError) as error:
             self.close()
             raise MeshGone(f"the mesh's supervisor is gone ({method!r}: {error})") from error
+        except BaseException:  # given up in the middle by a signal: as above
+            self.close()
+            raise
         if "error" in answer:
             raise_error(answer["error"])
         return answer["result"]
