@@ -215,6 +215,7 @@ class FakeLoad:
         self.fail: dict[str, Exception] = {}
         self.healthy = True
         self.silent = False
+        self.counts = False
         self.calls: list[str] = []
         self._began = 0.0
         self._rows: list[tuple[Any, ...]] = []
@@ -251,7 +252,8 @@ class FakeLoad:
     def health(self, start: float, end: float) -> GeneratorHealth:
         rate = self.plan.rate
         reason = "" if self.healthy else "it lagged"
-        return GeneratorHealth(self.plan.name, rate, rate or 0.0, 0.001, 0, self.healthy, reason)
+        requests = len(self.samples().between(start, end)) if self.counts else None
+        return GeneratorHealth(self.plan.name, rate, rate or 0.0, 0.001, 0, self.healthy, reason, requests=requests)
 
     def close(self) -> None:
         self._did("close")

@@ -78,7 +78,8 @@ class GeneratorHealth:
 
     ``target`` and ``achieved`` in 1/s (target None: closed model). ``achieved`` counts arrivals that
     were due and were started or dropped at the cap, so that only the generator's own failings show.
-    ``lag_p99``: of actual minus intended start, seconds. ``dropped``: arrivals at the in-flight cap.
+    ``lag_p99``: of actual minus intended start, seconds. ``dropped``: arrivals at the in-flight cap. ``requests``: rows
+    of those phases in the sample file, so that a file which lost some later on is known.
     """
 
     load: str
@@ -90,6 +91,7 @@ class GeneratorHealth:
     reason: str = ""
     closed: bool = False
     cpu_share: float | None = None
+    requests: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from meshchaos.experiment.model import Experiment
 from meshchaos.run import events
 from meshchaos.run.catalog import Catalog, open_catalog, reread
 from meshchaos.run.folder import DEFAULT
-from meshchaos.run.history_file import of_kind, read_history
+from meshchaos.run.history_file import of_kind, read_history, whole_history
 from meshchaos.run.judge import judge_run
 from meshchaos.run.meshes import open_mesh
 from meshchaos.run.plan import make_checks
@@ -79,7 +79,7 @@ def judge_again(folder: Path) -> Result:
     """The result of a finished run from what it left, without a mesh. Raises UserError for another folder."""
     from meshchaos.load.reader import read_samples
 
-    found = read_history(folder)
+    found = whole_history(read_history(folder))
     started = next(of_kind(found, events.RunStarted), None)
     experiment, slos, kinds = reread(folder, started)
     checks = make_checks(experiment, kinds, slos)

@@ -69,10 +69,27 @@ def read_history(folder: Path) -> list[events.Event]:
             if number == len(lines):
                 break
             raise UserError(f"{folder / FILE}:{number}: not JSON ({error})") from error
-        kind = getattr(events, str(data.pop("event", "")), None)
-        if isinstance(kind, type) and issubclass(kind, events.Event):
-            found.append(revive(kind, data))
+        try:
+            kind = getattr(events, str(data.pop("event", "")), None)
+            if isinstance(kind, type) and issubclass(kind, events.Event):
+                found.append(revive(kind, data))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{folder / FILE}:{number}: not as a run writes it ({error})") from error
     return found
+
+
+def whole_history(found: Sequence[events.Event]) -> Sequence[events.Event]:
+    """For judging it again: of a run that never came to its end (killed, or the file lost its last lines) nobody knows
+    what else would have been there, so it gets an error of its own in place of an interruption that was to be healed.
+    """
+    if not found or any(True for _ in of_kind(found, events.RunFinished)):
+        return found
+    kept = [event for event in found if not (isinstance(event, events.Stopped) and event.kind == "interrupted")]
+    text = "the history ends before the run did, which was killed or lost its last lines"
+    touched = any(event.record.applied_at is not None for event in of_kind(found, events.FaultChanged))
+    if touched and not any(True for _ in of_kind(found, events.Healed)):
+        text += "; whether its faults were put back is not known from here (meshchaos heal says)"
+    return [*kept, events.Stopped(found[-1].at, "error", text)]
 
 
 def of_kind(found: Sequence[events.Event], kind: type[E]) -> Iterator[E]:

@@ -13,7 +13,7 @@ from meshchaos.checks.kind import Check, Finding, Verdict
 from meshchaos.checks.steady import steady_state
 from meshchaos.errors import UserError
 from meshchaos.experiment.model import Experiment
-from meshchaos.history.records import FaultRecord, History, PhaseRecord
+from meshchaos.history.records import FaultRecord, GeneratorHealth, History, PhaseRecord
 from meshchaos.history.samples import Samples
 from meshchaos.run import events
 from meshchaos.run.history_file import of_kind
@@ -48,6 +48,7 @@ def judge_run(
     if started is None:
         raise UserError(f"{folder}: the history does not say that a run started")
     history = history_of(experiment, found, samples)
+    history = replace(history, generator=_generators(experiment, history, found))
     alpha = 1 - experiment.confidence
     steady = steady_state(checks, history, alpha)
     findings = judge_checks(checks, history, experiment.confidence)
@@ -142,6 +143,29 @@ def _verdict(
         confidence=history.confidence,
     )
     return verdict.verdict, verdict.reason, _EXITS[verdict.verdict]
+
+
+def _generators(experiment: Experiment, history: History, found: Sequence[events.Event]) -> tuple[GeneratorHealth, ...]:
+    """As they were told, each compared with the samples that are there now. In a run that nothing ended early, a load
+    of which nothing was told is not healthy.
+    """
+    told = [_complete(health, history) for health in history.generator]
+    if not any(stop.kind in {"error", "interrupted", "invalid"} for stop in of_kind(found, events.Stopped)):
+        silent = [load for load in experiment.loads if load.name not in {health.load for health in told}]
+        why = "nothing says whether its generator kept its rate"
+        told += [GeneratorHealth(load.name, load.rate, 0.0, 0.0, 0, healthy=False, reason=why) for load in silent]
+    return tuple(told)
+
+
+def _complete(health: GeneratorHealth, history: History) -> GeneratorHealth:
+    phases = [phase for phase in history.phases if phase.name != "warmup"]
+    if health.requests is None or not phases:
+        return health
+    samples = history.samples.get(health.load)
+    there = len(samples.between(phases[0].start, phases[-1].end)) if samples is not None else 0
+    if there == health.requests:
+        return health
+    return replace(health, healthy=False, reason=f"its sample file holds {there:,} of {health.requests:,} requests")
 
 
 def _count(phase: PhaseRecord, samples: Mapping[str, Samples]) -> PhaseCount:

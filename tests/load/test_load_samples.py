@@ -115,6 +115,20 @@ def test_arrivals_that_it_never_came_to_count_as_due() -> None:
     assert not judged([row(i / 100, lag=1.5 if i > 950 else 0.0) for i in range(1000)]).healthy
 
 
+def test_an_arrival_without_a_row_is_lost_evidence() -> None:
+    """A tenth of a percent may be all the failures there were."""
+    rows = [row(i / 100, seq=i) for i in range(1100)]
+    end = (row(11.0, kind=RowKind.BEAT, seq=1100, status=1),)
+    assert judged(rows, end).healthy
+    for lost in (slice(500, 501), slice(0, 1), slice(999, 1000), slice(990, 1100)):
+        kept = [one for one in rows if one not in rows[lost]]
+        found = judged(kept, end)
+        assert not found.healthy
+        assert "not in the sample file" in found.reason
+    assert judged(rows[:1050], end).healthy, "nothing of the time that is judged"
+    assert not judged([], end).healthy
+
+
 def test_poisson_arrivals_have_the_rate_and_the_scatter(plan: LoadPlan) -> None:
     poisson = replace(plan, rate=50.0, arrivals="poisson")
     times = np.array(list(itertools.takewhile(lambda at: at < 400, arrivals(poisson))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from meshchaos.errors import Conflict, EvidenceError, LoadError, MeshError, Mesh
 from meshchaos.experiment.model import Deadlines, Phase, StopIf
 from meshchaos.mesh.objects import Ref, ref_of
 from meshchaos.run import events
-from meshchaos.run.history_file import read_history
+from meshchaos.run.history_file import read_history, whole_history
 from meshchaos.run.judge import judge_run
 from meshchaos.run.outcome import worst_exit
 from meshchaos.run.plan import make_checks
-from meshchaos.run.result import schema
+from meshchaos.run.result import Result, schema
 from tests.fakes import START, VIRTUAL_SERVICE, FakeFaultSpec, FakeProver, died
 from tests.run.bench import EXPECT, KINDS, RUN_ID, Bench
 
@@ -428,3 +428,43 @@ def test_judged_again_from_disk_it_comes_out_the_same(bench: Bench) -> None:
     checks = make_checks(bench.builder.build(), KINDS, {})
     again = judge_run(bench.builder.build(), checks, found, samples, bench.folder)
     assert replace(again, finished=first.finished).to_json() == first.to_json()
+
+
+def judged_again(bench: Bench, found: Sequence[events.Event], rows: int | None = None) -> Result:
+    samples = {load.plan.name: load.samples() for load in bench.loads}
+    if rows is not None:
+        samples = {name: replace(some, rows=some.rows[:rows]) for name, some in samples.items()}
+    checks = make_checks(bench.builder.build(), KINDS, {})
+    return judge_run(bench.builder.build(), checks, found, samples, bench.folder)
+
+
+def test_samples_that_are_gone_since_are_missed(bench: Bench) -> None:
+    bench.prepare = lambda load: setattr(load, "counts", True)
+    bench.run()
+    found = read_history(bench.folder)
+    assert judged_again(bench, found).verdict is Verdict.PASS
+    again = judged_again(bench, found, rows=7000)
+    assert again.verdict is Verdict.INVALID
+    assert "its sample file holds 6," in again.reason
+
+
+def test_a_history_that_ends_before_the_run_did_is_no_verdict(bench: Bench) -> None:
+    bench.run()
+    found = read_history(bench.folder)
+    for kept in range(1, len(found)):
+        again = judged_again(bench, whole_history(found[:kept]))
+        assert again.verdict is Verdict.ERROR, found[kept - 1]
+        assert "the history ends before the run did" in again.reason
+    cut = next(i for i, event in enumerate(found) if isinstance(event, events.PhaseFinished) and i > 8)
+    assert "whether its faults were put back is not known" in judged_again(bench, whole_history(found[:cut])).reason
+    assert judged_again(bench, whole_history(found)).verdict is Verdict.PASS
+
+
+def test_a_load_of_which_nothing_is_told_is_not_trusted(bench: Bench) -> None:
+    bench.run()
+    found = [event for event in read_history(bench.folder) if not isinstance(event, events.LoadFinished)]
+    again = judged_again(bench, found)
+    assert (again.verdict, again.reason) == (
+        Verdict.INVALID,
+        "load main: nothing says whether its generator kept its rate",
+    )
