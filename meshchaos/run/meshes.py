@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshchaos.errors import MeshchaosError, UserError
+from meshchaos.mesh.objects import Manifest
 from meshchaos.mesh.seam import Mesh
 
 if TYPE_CHECKING:
@@ -31,15 +33,35 @@ def local_spec(catalog: Catalog, name: str, logs: Path) -> MeshSpec:
     from meshchaos.mesh.local.spec import MeshSpec
 
     local = catalog.local(name)
+    objects = manifests.load(list(local.manifests))
+    _check_names(local.workloads.values(), objects)
     return MeshSpec(
         mesh=name,
         config=str(catalog.config.path),
         folder=str(catalog.config.folder),
         logs=str(logs.absolute()),
-        manifests=tuple(manifests.load(list(local.manifests))),
+        manifests=tuple(objects),
         workloads={workload: _runs(one) for workload, one in local.workloads.items()},
         inject_all=local.inject == "all",
     )
+
+
+def _check_names(workloads: Iterable[Workload], objects: Iterable[Manifest]) -> None:
+    """Raises UserError for a workload that no Deployment is: its settings would go nowhere, silently."""
+    from meshchaos.mesh.istio.services import did_you_mean
+
+    known = sorted(str(one["metadata"]["name"]) for one in objects if one.get("kind") == "Deployment")
+    for workload in workloads:
+        if workload.name not in known:
+            raise UserError(
+                f"{_place(workload)}: the manifests have no Deployment {workload.name!r}"
+                f"{did_you_mean(workload.name, known)}; they have {', '.join(known) or 'none'}"
+            )
+
+
+def _place(workload: Workload) -> str:
+    where = workload.where
+    return f"{where.file}:{where.line}:{where.col}: {where.path}" if where else workload.name
 
 
 def _runs(workload: Workload) -> StubSpec | ProgramSpec:
@@ -51,9 +73,7 @@ def _runs(workload: Workload) -> StubSpec | ProgramSpec:
     if not isinstance(runs, Stub) and runs.env:
         later = "env"
     if later is not None:
-        where = workload.where
-        place = f"{where.file}:{where.line}:{where.col}: {where.path}" if where else workload.name
-        raise UserError(f"{place}.{later}: the local mesh does not take this yet; leave it out")
+        raise UserError(f"{_place(workload)}.{later}: the local mesh does not take this yet; leave it out")
     if isinstance(runs, Stub):
         calls = [
             {"url": call.url, "timeout": call.timeout, "optional": call.optional, "method": call.method}
