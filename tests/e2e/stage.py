@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -104,6 +106,31 @@ class Stage(Shop):
             except OSError:
                 continue  # it ended meanwhile
         return sorted(found)
+
+    def writing(self, *words: str) -> list[int]:
+        """Processes of this stage whose standard output goes to a file with these words in its path: Envoys write
+        ``<replica>/envoy.log``, programs ``<replica>/app.log``.
+        """
+        found = []
+        for pid in self.pids_of():
+            try:
+                target = str(Path(f"/proc/{pid}/fd/1").readlink())
+            except OSError:
+                continue
+            if all(word in target for word in words):
+                found.append(pid)
+        return found
+
+    def on_mesh(self, code: str) -> None:
+        """Somebody else's Python on the mesh that runs: ``mesh`` is a ``LocalMesh`` of the manager kubectl-edit."""
+        head = (
+            "from meshchaos.mesh.local import starting\n"
+            "from meshchaos.mesh.local.client import LocalMesh\n"
+            "from meshchaos.mesh.objects import Ref\n"
+            "mesh = LocalMesh.attach(starting.status()[0], manager='kubectl-edit')\n"
+        )
+        command = [sys.executable, "-c", head + code]
+        subprocess.run(command, env=self.environment, cwd=self.folder, check=True, timeout=60)
 
     def supervisor(self) -> int:
         """The process that serves the mesh: the guard's only child."""

@@ -31,11 +31,11 @@ def locust(shop: Stage) -> int:
 
 
 def gateway(shop: Stage) -> int:
-    return shop.pids_of("envoy", "/istio-ingressgateway-")[0]
+    return shop.writing("/istio-ingressgateway-", "envoy.log")[0]
 
 
 def injecting(shop: Stage) -> int:
-    return shop.pids_of("envoy", "/stars-")[0]
+    return shop.writing("/stars-", "envoy.log")[0]
 
 
 def supervisor(shop: Stage) -> int:
