@@ -128,7 +128,7 @@ class FakeMesh:
         if ref in self.objects:
             raise AlreadyExists(str(ref))
         stored = copy.deepcopy(manifest)
-        stored["metadata"] |= {"uid": f"uid-{self._next()}", "resourceVersion": str(self._next())}
+        stored["metadata"] |= {"uid": f"uid-{self._next()}", "resourceVersion": str(self._next()), "generation": 1}
         self.objects[ref] = stored
         return copy.deepcopy(stored)
 
@@ -139,6 +139,7 @@ class FakeMesh:
             raise Conflict(str(ref))
         stored = copy.deepcopy(manifest)
         stored["metadata"]["resourceVersion"] = str(self._next())
+        stored["metadata"]["generation"] += stored["spec"] != self.objects[ref]["spec"]
         self.objects[ref] = stored
         return copy.deepcopy(stored)
 
@@ -177,7 +178,7 @@ class FakeMesh:
         found = {}
         for ref, manifest in self.objects.items():
             kept = copy.deepcopy(manifest)
-            del kept["metadata"]["resourceVersion"]
+            del kept["metadata"]["resourceVersion"], kept["metadata"]["generation"]
             found[ref] = kept
         return found
 

@@ -10,8 +10,9 @@ from types import TracebackType
 from meshchaos.errors import Locked, MeshchaosError, MeshError, MeshGone, NotFound, NotLive
 from meshchaos.faults.kind import Placement
 from meshchaos.history.records import FaultRecord
-from meshchaos.mesh.apply import apply_change, is_applied, undo_change
+from meshchaos.mesh.apply import apply_change, holds, undo_change
 from meshchaos.mesh.changes import Change, dump
+from meshchaos.mesh.objects import Manifest, Ref
 from meshchaos.mesh.seam import Confirmation, Mesh
 from meshchaos.run import events
 from meshchaos.run.clock import Clock
@@ -46,6 +47,8 @@ class FaultSet:
     """That the mesh did not answer any more when it was to put things back."""
     _touched: list[Placement] = field(default_factory=list)
     _tried: dict[str, list[Change]] = field(default_factory=dict)
+    _wrote: dict[Ref, tuple[object, object]] = field(default_factory=dict)
+    """The state of each object after our last write to it."""
     _healing: bool = False
     _expired: bool = False
     clean: bool = True
@@ -83,20 +86,29 @@ class FaultSet:
         for change in placement.changes:
             self.tick()
             tried.append(change)  # before the write: its answer may be lost though it was made
-            apply_change(self.mesh, change, self.run_id)
+            self._wrote[change.ref] = _state(apply_change(self.mesh, change, self.run_id))
         self._step(placement, "applied", applied_at=self.clock.now())
         confirmed = self._converge(placement.changes, present=True, deadline=self.live_deadline)
         self._step(placement, "live", live_at=confirmed.at)
 
     def vanished(self) -> str | None:
-        """Who took a live fault away, or None while all are where they were put."""
+        """Who took a live fault away, or None while all are where they were put. An object that holds the fault but
+        was written since counts, too: the fault may have been gone in between, or stand behind a route of somebody's
+        where no request comes to it any more.
+        """
         for placement in self._touched:
             record = self.records[placement.id]
             if record.live_at is None or record.removed_at is not None:
                 continue
             for change in placement.changes:
-                if not is_applied(self.mesh, change):
-                    return self._lost(placement, f"{change.ref} no longer holds it{self._editor(change)}")
+                try:
+                    found = self.mesh.get(change.ref)
+                except NotFound:
+                    return self._lost(placement, f"{change.ref} no longer holds it: the object was deleted")
+                if not holds(found, change):
+                    return self._lost(placement, f"{change.ref} no longer holds it: {_editor(found)}")
+                if _state(found) != self._wrote.get(change.ref):
+                    return self._lost(placement, f"{change.ref} was changed under it: {_editor(found)}")
         return None
 
     def vanished_in_proxies(self) -> str | None:
@@ -145,6 +157,9 @@ class FaultSet:
                 left = undo_change(self.mesh, change, self.run_id)
             except MeshGone as error:
                 left = self._gone(error, change)
+            except Locked as error:  # expired since the look above: the mesh undoes the rest
+                self._lock_lost(error)
+                break
             except MeshchaosError as error:
                 left = [f"{change.ref}: {error}"]
             except Exception as error:  # a bug must not keep the other changes from being taken back
@@ -177,14 +192,17 @@ class FaultSet:
         try:
             self.tick()
         except Locked as error:
-            if not self._expired:
-                self.trouble.append(str(error))
-            self._expired = True
+            self._lock_lost(error)
         except MeshGone:
             pass  # the undoing itself will say so
         except MeshError as error:
             self.trouble.append(f"the journal could not be renewed: {error}")
         return not self._expired
+
+    def _lock_lost(self, error: Locked) -> None:
+        if not self._expired:
+            self.trouble.append(str(error))
+        self._expired = True
 
     def _bug(self, error: Exception, what: str) -> str:
         """A line on a mistake of our own; its traceback goes into the history."""
@@ -221,23 +239,26 @@ class FaultSet:
         self._emit("vanished", placement)
         return problem
 
-    def _editor(self, change: Change) -> str:
-        try:
-            manifest = self.mesh.get(change.ref)
-        except NotFound:
-            return ": the object was deleted"
-        written = [entry for entry in manifest["metadata"].get("managedFields") or () if entry.get("manager")]
-        if not written:
-            return ": somebody else edited the object"
-        last = max(written, key=lambda entry: str(entry.get("time", "")))
-        return f": {last['manager']} wrote it last ({last.get('operation', 'Update')} at {last.get('time', '?')})"
-
     def _step(self, placement: Placement, step: str, **times: float) -> None:
         self.records[placement.id] = replace(self.records[placement.id], **times)  # type: ignore[arg-type]
         self._emit(step, placement)
 
     def _emit(self, step: str, placement: Placement) -> None:
         self.recorder.emit(events.FaultChanged(self.clock.now(), step, self.records[placement.id]))
+
+
+def _state(manifest: Manifest) -> tuple[object, object]:
+    """Which object it is and how often its spec was written: what a deletion or an edit moves, a label does not."""
+    meta = manifest["metadata"]
+    return meta.get("uid"), meta.get("generation")
+
+
+def _editor(manifest: Manifest) -> str:
+    written = [entry for entry in manifest["metadata"].get("managedFields") or () if entry.get("manager")]
+    if not written:
+        return "somebody else edited the object"
+    last = max(written, key=lambda entry: str(entry.get("time", "")))
+    return f"{last['manager']} wrote it last ({last.get('operation', 'Update')} at {last.get('time', '?')})"
 
 
 def record_of(placement: Placement) -> FaultRecord:

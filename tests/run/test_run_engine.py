@@ -161,6 +161,44 @@ def test_a_fault_somebody_edits_away_says_who(bench: Bench) -> None:
     assert [e.kind for e in bench.seen if isinstance(e, events.Stopped)] == ["invalid"]
 
 
+@pytest.mark.parametrize("how", ["gone and back", "made anew", "another field"])
+def test_an_object_written_under_a_fault_is_not_trusted_though_it_holds_it(bench: Bench, how: str) -> None:
+    bench.builder = replace(bench.builder, faults=(FakeFaultSpec(edit=how != "made anew"),))
+
+    def disturb() -> None:
+        ref = Ref("EnvoyFilter", "shop", f"chaos-{RUN_ID}-0") if how == "made anew" else ref_of(VIRTUAL_SERVICE)
+        manifest = bench.mesh.get(ref)
+        if how == "made anew":
+            del bench.mesh.objects[ref]
+            bench.mesh.create_silently(manifest)
+        elif how == "gone and back":
+            without = {key: value for key, value in manifest["spec"].items() if key != "timeout0"}
+            bench.mesh.replace({**bench.mesh.get(ref), "spec": without})
+            bench.mesh.replace({**bench.mesh.get(ref), "spec": manifest["spec"]})
+        else:
+            routes = [{"name": "theirs", "route": [{"destination": {"host": "x"}}]}, *manifest["spec"]["http"]]
+            bench.mesh.replace({**manifest, "spec": {**manifest["spec"], "http": routes}})
+
+    bench.in_fault_phase(disturb)
+    result = bench.run()
+    assert (result.verdict, result.exit_code) == (Verdict.INVALID, 3)
+    assert "was changed under it" in result.reason
+    assert bench.phases()[-1] == ("fault", "invalid")
+    assert not any(f"timeout{i}" in bench.mesh.get(ref_of(VIRTUAL_SERVICE))["spec"] for i in range(2))
+
+
+def test_labels_written_under_a_fault_change_nothing(bench: Bench) -> None:
+    bench.builder = replace(bench.builder, faults=(FakeFaultSpec(edit=True),))
+
+    def label() -> None:
+        manifest = bench.mesh.get(ref_of(VIRTUAL_SERVICE))
+        manifest["metadata"]["labels"] = {"seen": "yes"}
+        bench.mesh.replace(manifest)
+
+    bench.in_fault_phase(label)
+    assert bench.run().verdict is Verdict.PASS
+
+
 def test_a_fault_that_leaves_the_proxies_is_seen(bench: Bench) -> None:
     bench.mesh.fail["confirm live"] = [None, NotLive("ratings-v1-1.shop has it not")]
     result = bench.run()
