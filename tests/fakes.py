@@ -276,6 +276,9 @@ class FakeProver:
     share: float
     error: Exception | None = None
 
+    def collect(self) -> None:
+        pass
+
     def finish(self, record: FaultRecord) -> FaultRecord:
         if self.error is not None:
             raise self.error

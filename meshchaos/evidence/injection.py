@@ -71,9 +71,21 @@ class _Watched:
     mark: int
     counter: str | None
     before: int | None
+    received: int | None
+    """Requests on the proof's side by the proxy's own count, when its log was first looked at; None: not exposed."""
+    logged: int = 0
+    """Lines of that side since."""
     starts: array[float] = field(default_factory=lambda: array("d"))
     hits: array[float] = field(default_factory=lambda: array("d"))
     shown: list[ProxyLogLine] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Requests:
+    """Of one proxy's side: in flight now, and all ever (None: not exposed)."""
+
+    active: int
+    total: int | None
 
 
 class InjectionProver:
@@ -96,43 +108,43 @@ class InjectionProver:
     def collect(self) -> None:
         """Reads the logs up to their present ends. Raises EvidenceError."""
         for watched in self._watched:
-            _read(watched, self._may_count, self._proof.flag)
+            _read(watched, self._may_count, self._proof)
 
     def finish(self, record: FaultRecord) -> FaultRecord:
         """The record with one injection a proxy, over requests started in [live_at, removed_at].
 
         Waits until no proxy concerned has a request in flight and all lines are written. Raises EvidenceError when
-        too many are still in flight at the deadline.
+        too many are still in flight at the deadline, or the log has fewer lines than the proxy counts requests.
         """
         if record.live_at is None:
             raise EvidenceError(f"fault {record.id} never was live, so nothing can show that it bit")
         deadline = time.monotonic() + self._timeout
         until = record.removed_at if record.removed_at is not None else time.time()
-        active = self._settle(deadline)
+        states = self._settle(deadline)
         injections = [_counted(watched, self._proof, record.live_at, until) for watched in self._watched]
-        for injection, open_ in zip(injections, active, strict=True):
-            if open_ > NEGLIGIBLE * max(injection.of or 0, 1):
+        for injection, watched, state in zip(injections, self._watched, states, strict=True):
+            if state.active > NEGLIGIBLE * max(injection.of or 0, 1):
                 raise EvidenceError(
-                    f"{injection.proxy} still has {open_} requests in flight {self._timeout:g}s after the load "
+                    f"{injection.proxy} still has {state.active} requests in flight {self._timeout:g}s after the load "
                     f"stopped; without their lines the injected share of {record.id} is not known"
                 )
+            _check_whole(watched, state)
         return replace(record, injections=tuple(injections))
 
-    def _settle(self, deadline: float) -> list[int]:
-        """Reads until nothing is in flight in any proxy and nothing new was written for a while; how many requests
-        each still has in flight.
+    def _settle(self, deadline: float) -> list[_Requests]:
+        """Reads until nothing is in flight in any proxy and nothing new was written for a while; how things stand in
+        each then.
         """
-        pattern = rf"^http\.{self._proof.side}_.*\.downstream_rq_active$"
         quiet_since = time.monotonic()
         while True:
-            active = [sum(watched.proxy.stats(pattern).values()) for watched in self._watched]
+            states = [_requests(watched.proxy, self._proof) for watched in self._watched]
             marks = [watched.mark for watched in self._watched]
             self.collect()
             now = time.monotonic()
-            if any(active) or marks != [watched.mark for watched in self._watched]:
+            if any(state.active for state in states) or marks != [watched.mark for watched in self._watched]:
                 quiet_since = now
             if now - quiet_since >= QUIET or now >= deadline:
-                return active
+                return states
             time.sleep(POLL)
 
 
@@ -181,21 +193,48 @@ def _compiled(pattern: str | None) -> re.Pattern[str] | None:
 
 
 def _begin(proxy: Proxy, proof: Proof) -> _Watched:
+    mark = proxy.log_mark()  # before the count, so that whatever is counted later is logged behind it
     counters = proxy.stats(proof.counter)
     # Envoy makes a counter at its first use: one that is not there yet stands at 0, if it is exposed at all.
     name = next(iter(sorted(counters)), None)
-    return _Watched(proxy, proxy.log_mark(), name, sum(counters.values()) if counters else None)
+    before = sum(counters.values()) if counters else None
+    return _Watched(proxy, mark, name, before, _requests(proxy, proof).total)
 
 
-def _read(watched: _Watched, may_count: LinePredicate, flag: str) -> None:
+def _requests(proxy: Proxy, proof: Proof) -> _Requests:
+    prefix = rf"^http\.{proof.side}_.*\."
+    found = proxy.stats(rf"{prefix}downstream_rq_active$|{prefix}downstream_rq_total$")
+    # A tunnel is logged when it ends, which may be never; the requests in it are counted and logged behind it.
+    totals = [value for name, value in found.items() if name.endswith("_total") and "_connect;" not in name]
+    active = sum(value for name, value in found.items() if name.endswith("_active"))
+    return _Requests(active, sum(totals) if totals else None)
+
+
+def _check_whole(watched: _Watched, state: _Requests) -> None:
+    """Raises EvidenceError unless every request that the proxy counts has its line: a disk that is full, a log that
+    somebody rotates or empties take lines away, and who knows whose.
+    """
+    if watched.received is None or state.total is None:
+        return
+    due = state.total - watched.received - state.active
+    if state.total < watched.received:
+        raise EvidenceError(f"{watched.proxy.name} was started anew in mid-run: its log may lack requests")
+    if due - watched.logged > NEGLIGIBLE * due:
+        raise EvidenceError(
+            f"the access log of {watched.proxy.name} lost lines: {watched.logged:,} for {due:,} requests"
+        )
+
+
+def _read(watched: _Watched, may_count: LinePredicate, proof: Proof) -> None:
     while True:
         lines, watched.mark = watched.proxy.access_log(watched.mark)
         if not lines:
             return
         for line in lines:
+            watched.logged += line.side == proof.side
             if may_count(line):
                 watched.starts.append(line.start)
-                if flag in line.flags:
+                if proof.flag in line.flags:
                     watched.hits.append(line.start)
                     if len(watched.shown) < KEPT:
                         watched.shown.append(line)

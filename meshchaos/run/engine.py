@@ -148,7 +148,8 @@ class Engine:
             recovery = self._experiment.phase("recovery")
             if not stops and not faults.leftovers and recovery is not None:
                 self.state = "recovery; nothing is applied any more"
-                watch.through(recovery, gone or self.clock.now(), None, lambda _: False)
+                at = gone or self.clock.now()
+                watch.through(recovery, at, None, Look(self.plan, watch, recovery, at, provers.values()))
         self.state = "nothing is applied any more; finishing"
         if {"error", "interrupted"} & set(stops):
             return
@@ -216,7 +217,7 @@ class Engine:
             faults.apply(placement)
         live = max(record.live_at or 0.0 for record in faults.records.values())
         self.state = f"fault phase; applied now: {', '.join(str(change.ref) for change in self.plan.changes)}"
-        watch.through(phase, live, faults, Look(self.plan, watch, phase, live))
+        watch.through(phase, live, faults, Look(self.plan, watch, phase, live, provers.values()))
 
     def _stop_loads(self, watch: Watch, *, dead: bool) -> None:
         """``dead``: that a generator died may have been said already."""

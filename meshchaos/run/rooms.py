@@ -15,6 +15,9 @@ from meshchaos.mesh.seam import Mesh
 class Prover(Protocol):
     """Reads what the injecting proxies say about one fault."""
 
+    def collect(self) -> None:
+        """Takes in what they have said so far, so that little is left to read at the end. Raises EvidenceError."""
+
     def finish(self, record: FaultRecord) -> FaultRecord:
         """The record with its injections, once the lines of all its requests are there. Raises EvidenceError."""
 

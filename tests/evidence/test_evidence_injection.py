@@ -68,6 +68,7 @@ class FakeProxy:
         self.log: list[ProxyLogLine] = []
         self.counters: dict[str, int] = {COUNTER: 7}
         self.active = 0
+        self.total: int | None = None
         self.later: list[Callable[[], None]] = []
 
     @property
@@ -81,7 +82,10 @@ class FakeProxy:
         if "downstream_rq_active" in pattern:
             if self.later:
                 self.later.pop(0)()
-            return {"http.inbound_0.0.0.0_9080;.downstream_rq_active": self.active}
+            found = {"http.inbound_0.0.0.0_9080;.downstream_rq_active": self.active}
+            if self.total is not None:
+                found["http.inbound_0.0.0.0_9080;.downstream_rq_total"] = self.total
+            return found
         return dict(self.counters)
 
     def log_mark(self) -> int:
@@ -154,6 +158,34 @@ def test_a_stream_that_never_ends_does_not_spoil_many_requests() -> None:
     proxy.active = 1
     (injection,) = prove(proxy, lambda: proxy.log.extend([LINE] * 1000), timeout=0.1)
     assert injection.of == 1000
+
+
+def received(proxy: FakeProxy, requests: int, lines: int) -> Callable[[], None]:
+    def traffic() -> None:
+        assert proxy.total is not None
+        proxy.total += requests
+        proxy.log += [LINE] * lines
+
+    return traffic
+
+
+def test_a_log_that_lost_lines_proves_nothing() -> None:
+    """Half of the requests are marked whichever half of the lines is gone; but who says so?"""
+    proxy = FakeProxy()
+    proxy.total = 5000
+    (injection,) = prove(proxy, received(proxy, 1000, 1000))
+    assert injection.of == 1000
+    with pytest.raises(EvidenceError, match=r"ratings-0\.bookinfo lost lines: 500 for 1,000 requests"):
+        prove(proxy, received(proxy, 1000, 500))
+    (injection,) = prove(proxy, received(proxy, 1000, 1003))
+    assert injection.of == 1003, "some were under way when the proof began"
+
+
+def test_a_proxy_that_began_anew_proves_nothing() -> None:
+    proxy = FakeProxy()
+    proxy.total = 5000
+    with pytest.raises(EvidenceError, match="started anew"):
+        prove(proxy, received(proxy, -4000, 1000))
 
 
 def test_lines_collected_on_the_way_are_counted_once() -> None:

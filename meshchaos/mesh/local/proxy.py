@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,13 +56,17 @@ class LocalProxy:
         """See ``Proxy``. Envoy writes every 20 ms. Raises EvidenceError."""
         try:
             with self._log.open("rb") as file:
+                if file.seek(0, os.SEEK_END) < since:
+                    raise EvidenceError(f"the access log {self._log} is shorter than it was: somebody emptied it")
                 file.seek(since)
                 block = file.read(_BLOCK)
             end = block.rfind(b"\n") + 1
             return [parse_line(line) for line in block[:end].splitlines() if line], since + end
         except FileNotFoundError:
+            if since:
+                raise EvidenceError(f"the access log {self._log} was removed") from None
             return [], 0
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # a line that Envoy did not write
             raise EvidenceError(f"the access log {self._log} cannot be read: {error}") from error
 
     def close(self) -> None:

@@ -14,7 +14,17 @@ from pathlib import Path
 import pytest
 from small_mesh import NAMESPACE, fault, living, small, until
 
-from meshchaos.errors import AlreadyExists, Conflict, Locked, MeshError, NotFound, NotLive, ProxyRejected, UserError
+from meshchaos.errors import (
+    AlreadyExists,
+    Conflict,
+    EvidenceError,
+    Locked,
+    MeshError,
+    NotFound,
+    NotLive,
+    ProxyRejected,
+    UserError,
+)
 from meshchaos.mesh.apply import apply_change, is_applied, undo_change
 from meshchaos.mesh.changes import Create, EditObject, SetField
 from meshchaos.mesh.local import starting
@@ -94,6 +104,22 @@ def test_a_fault_that_selects_nobody_is_not_live(mesh: LocalMesh) -> None:
         mesh.confirm([change], present=True, timeout=0)
     assert undo_change(mesh, change, "run-1") == []
     mesh.confirm([change], present=False, timeout=5)
+
+
+def test_a_log_that_somebody_emptied_is_no_evidence(mesh: LocalMesh) -> None:
+    (web,) = mesh.proxies("web")
+    entry = mesh.entry("web", "http://web/", NAMESPACE)
+    get(entry)
+    mark = until(web.log_mark, "the log has lines")
+    log = Path(next(one for one in mesh.world().replicas if one.workload == "web").logs) / "access.log"
+    os.truncate(log, 0)
+    with pytest.raises(EvidenceError, match="shorter than it was"):
+        web.access_log(mark)
+    with log.open("ab") as file:
+        file.write(b"0.25\n")  # the rest of a line
+    with pytest.raises(EvidenceError, match="cannot be read"):
+        web.access_log(0)
+    os.truncate(log, 0)
 
 
 def test_a_refused_configuration_changes_nothing(mesh: LocalMesh) -> None:
