@@ -66,22 +66,21 @@ def _place(workload: Workload) -> str:
 
 def _runs(workload: Workload) -> StubSpec | ProgramSpec:
     from meshchaos.experiment.config import Stub
+    from meshchaos.experiment.secrets import resolve
     from meshchaos.mesh.local.spec import ProgramSpec, StubSpec
 
     runs = workload.runs
-    later = "body" if isinstance(runs, Stub) and runs.body is not None else None
-    if not isinstance(runs, Stub) and runs.env:
-        later = "env"
-    if later is not None:
-        raise UserError(f"{_place(workload)}.{later}: the local mesh does not take this yet; leave it out")
     if isinstance(runs, Stub):
         calls = [
             {"url": call.url, "timeout": call.timeout, "optional": call.optional, "method": call.method}
             for call in runs.calls
         ]
         errors = {"share": runs.error_share, "status": runs.error_status} if runs.error_share else None
-        return StubSpec(tuple(calls), runs.latency, errors, runs.concurrency)
-    return ProgramSpec(runs.command, runs.port)
+        return StubSpec(tuple(calls), runs.latency, errors, runs.concurrency, runs.body)
+    try:
+        return ProgramSpec(runs.command, runs.port, {key: resolve(value) for key, value in runs.env.items()})
+    except UserError as error:
+        raise UserError(f"{_place(workload)}.env: {error}") from error
 
 
 def mesh_up(catalog: Catalog, logs: Path | None) -> MeshInfo:

@@ -45,6 +45,7 @@ def stub_document(
         "proxy": f"{replica.address}:{OUTBOUND_PORT}" if replica.sidecar else None,
         "hosts": {} if replica.sidecar else dict(hosts),
         "seed": seed,
+        "body": spec.body,
     }
 
 

@@ -131,7 +131,7 @@ class Launcher:
                 program.command,
                 words=words,
                 log=log,
-                environment=program_environment(self._environment, local, world, port=port),
+                environment=program_environment({**self._environment, **program.env}, local, world, port=port),
                 folder=self._folder or None,
                 on_exit=lambda process: self._ended(state, process),
             )

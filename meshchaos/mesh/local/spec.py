@@ -10,20 +10,26 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class StubSpec:
-    """How a stub answers: ``calls`` are ``{url, timeout, optional, method}``; times in seconds, shares 0..1."""
+    """How a stub answers: ``calls`` are ``{url, timeout, optional, method}``; times in seconds, shares 0..1; ``body`` is
+    any JSON that goes into the answer's ``body``.
+    """
 
     calls: tuple[Mapping[str, Any], ...] = ()
     latency: float = 0.0
     errors: Mapping[str, Any] | None = None
     concurrency: int | None = None
+    body: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramSpec:
-    """A program of the user's: run in the configuration's folder, told its port by ``PORT``."""
+    """A program of the user's: run in the configuration's folder, told its port by ``PORT``. ``env`` may hold secrets:
+    it is kept in the supervisor's memory and written nowhere else.
+    """
 
     command: tuple[str, ...]
     port: int
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,7 @@ class MeshSpec:
         workloads: dict[str, StubSpec | ProgramSpec] = {}
         for name, form in data.pop("workloads").items():
             if "command" in form:
-                workloads[name] = ProgramSpec(tuple(form["command"]), int(form["port"]))
+                workloads[name] = ProgramSpec(tuple(form["command"]), int(form["port"]), form["env"])
             else:
                 workloads[name] = StubSpec(tuple(form.pop("calls")), **form)
         return MeshSpec(manifests=tuple(data.pop("manifests")), workloads=workloads, **data)

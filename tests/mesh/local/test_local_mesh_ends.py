@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from small_mesh import NAMESPACE, below, living, small, until
 from meshchaos.errors import MeshError, MeshGone, UserError
 from meshchaos.mesh.local import runtime, starting
 from meshchaos.mesh.local.client import LocalMesh
-from meshchaos.mesh.local.spec import MeshSpec, ProgramSpec
+from meshchaos.mesh.local.spec import MeshSpec, ProgramSpec, StubSpec
 
 pytestmark = pytest.mark.envoy
 
@@ -177,7 +178,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         place = os.environ["API_SERVICE_HOST"] + ":" + os.environ["API_SERVICE_PORT"]
         by_port = direct.open("http://" + place + "/").status
         names = [name for name in os.environ if name.lower() in ("no_proxy", "all_proxy")]
-        body = json.dumps([by_proxy, by_port, names]).encode()
+        body = json.dumps([by_proxy, by_port, names, os.environ["GREETING"]]).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -187,7 +188,8 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_fo
 """
     import http.client
 
-    spec = small(tmp_path / "logs", workloads={"web": ProgramSpec((sys.executable, "-c", script), 8080)})
+    program = ProgramSpec((sys.executable, "-c", script), 8080, {"GREETING": "hello", "PORT": "1"})
+    spec = small(tmp_path / "logs", workloads={"web": program, "api": StubSpec(body={"stars": 5})})
     os.environ["NO_PROXY"] = "*"
     try:
         mesh = LocalMesh.start(spec)
@@ -200,10 +202,15 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_fo
         answer = connection.getresponse()
         body = answer.read()
         connection.close()
-        assert (answer.status, body) == (200, b"[200, 200, []]"), Path(mesh.world().replicas[0].logs)
+        assert (answer.status, body) == (200, b'[200, 200, [], "hello"]'), Path(mesh.world().replicas[0].logs)
         (web,) = mesh.proxies("web")
+        there = mesh.entry("web", "http://api/", NAMESPACE)
+        connection = http.client.HTTPConnection(there.address, timeout=10)
+        connection.request("GET", "http://api/", headers={"Host": "api"})
+        assert json.loads(connection.getresponse().read())["body"] == {"stars": 5}
+        connection.close()
 
         def outbound() -> bool:
-            return [line.side for line in web.access_log()[0]].count("outbound") == 2
+            return [line.side for line in web.access_log()[0]].count("outbound") == 3
 
-        assert until(outbound, "both went through the sidecar")
+        assert until(outbound, "all went through the sidecar")

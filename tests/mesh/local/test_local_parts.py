@@ -167,8 +167,8 @@ def test_a_spec_survives_json() -> None:
         logs="/l",
         manifests=({"kind": "X"},),
         workloads={
-            "a": StubSpec(({"url": "http://b/"},), 0.1, {"share": 0.5, "status": 500}, 3),
-            "b": ProgramSpec((sys.executable, "-V"), 80),
+            "a": StubSpec(({"url": "http://b/"},), 0.1, {"share": 0.5, "status": 500}, 3, {"stars": [5, None]}),
+            "b": ProgramSpec((sys.executable, "-V"), 80, {"TOKEN": "x"}),
         },
         inject_all=True,
         seed=7,
