@@ -47,10 +47,14 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.time = START
+        self.step = 0.0
         self._due: list[tuple[float, Callable[[], None]]] = []
 
     def now(self) -> float:
         return self.time
+
+    def stepped(self) -> float:
+        return self.step
 
     def wait(self, seconds: float) -> None:
         self.time += max(seconds, 0.001)

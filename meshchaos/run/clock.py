@@ -14,6 +14,11 @@ class Clock(Protocol):
     def now(self) -> float:
         """Epoch seconds."""
 
+    def stepped(self) -> float:
+        """Seconds by which the machine's clock was set since (a suspended machine's, too): what others wrote down
+        since, proxies above all, is off by as much.
+        """
+
     def wait(self, seconds: float) -> None:
         """Returns after ``seconds``, or as soon as a signal asks the run to stop. Never raises."""
 
@@ -30,6 +35,9 @@ class SystemClock:
 
     def now(self) -> float:
         return self._anchor + time.monotonic()
+
+    def stepped(self) -> float:
+        return time.time() - time.monotonic() - self._anchor
 
     def wait(self, seconds: float) -> None:
         if seconds <= 0:

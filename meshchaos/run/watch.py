@@ -31,6 +31,8 @@ PROXIES: Final = 5.0
 LIFETIME: Final = 30.0
 """Seconds after the last renewal until the mesh undoes the run's changes by itself."""
 RENEW: Final = 5.0
+STEP: Final = 0.25
+"""Seconds that the machine's clock may be set by in mid-run; where it is no longer slewed but set, it is by more."""
 WINDOW: Final = 3.0
 """Seconds of samples behind the figures of Progress."""
 
@@ -71,6 +73,13 @@ class Watch:
         if self.clock.now() > self.deadline:
             raise RunStopped(
                 "error", f"the run took longer than its deadline of {self.experiment.deadlines.run:g}s (deadlines.run)"
+            )
+        step = self.clock.stepped()
+        if abs(step) > STEP:
+            raise RunStopped(
+                "invalid",
+                f"the machine's clock was set by {step:+.2f}s in mid-run: what the proxies wrote down does not fit the "
+                "phases any more",
             )
         trouble = self.mesh.trouble()
         if trouble:

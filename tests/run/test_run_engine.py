@@ -231,6 +231,15 @@ def test_a_mesh_that_breaks_is_error_and_healed(bench: Bench) -> None:
     nothing_left(bench)
 
 
+@pytest.mark.parametrize(("step", "verdict"), [(0.1, Verdict.PASS), (-3.0, Verdict.INVALID), (0.6, Verdict.INVALID)])
+def test_a_clock_that_is_set_in_mid_run_is_invalid(bench: Bench, step: float, verdict: Verdict) -> None:
+    bench.in_fault_phase(lambda: setattr(bench.clock, "step", step))
+    result = bench.run()
+    assert result.verdict is verdict
+    assert ("clock was set by" in result.reason) is (verdict is Verdict.INVALID)
+    nothing_left(bench)
+
+
 def test_the_deadline_of_the_run_heals_and_is_error(bench: Bench) -> None:
     bench.builder = replace(bench.builder, deadlines=Deadlines(run=60.0))
     bench.in_fault_phase(lambda: setattr(bench.clock, "time", bench.clock.time + 100))

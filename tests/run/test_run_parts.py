@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import pytest
 from meshchaos.errors import UserError
 from meshchaos.history.records import FaultRecord, Injection, PhaseRecord
 from meshchaos.run import events, vocabulary
+from meshchaos.run.clock import SystemClock
 from meshchaos.run.history_file import HistoryWriter, read_history
 from meshchaos.run.interrupts import Abandoned, Interrupts
 from meshchaos.run.plain import plain
@@ -36,6 +38,14 @@ def test_the_second_signal_is_answered_and_the_third_gives_up() -> None:
         with pytest.raises(Abandoned):
             os.kill(os.getpid(), signal.SIGINT)
     assert interrupts.requested == "SIGINT"
+
+
+def test_a_step_of_the_wall_clock_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SystemClock()
+    assert abs(clock.stepped()) < 0.05
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 7)
+    assert clock.stepped() == pytest.approx(7, abs=0.05)
 
 
 def test_signals_are_given_back() -> None:

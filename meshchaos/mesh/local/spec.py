@@ -10,8 +10,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class StubSpec:
-    """How a stub answers: ``calls`` are ``{url, timeout, optional, method}``; times in seconds, shares 0..1; ``body`` is
-    any JSON that goes into the answer's ``body``.
+    """How a stub answers: ``calls`` are ``{url, timeout, optional, method}``; times in seconds, shares 0..1; ``body``
+    is any JSON, for the answer's ``body``.
     """
 
     calls: tuple[Mapping[str, Any], ...] = ()
