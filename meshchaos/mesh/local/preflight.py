@@ -36,7 +36,9 @@ def envoy_version() -> str:
 
 
 def check_machine(proxies: int) -> None:
-    """Raises UserError naming the limit to raise; lifts this process's own soft limit of open files where it may."""
+    """Raises UserError naming the package that is missing or the limit to raise; lifts this process's own soft limit
+    of open files where it may. ``proxies`` 0: before it is known how many there will be.
+    """
     require_linux()
     try:
         import cryptography  # noqa: F401
@@ -47,8 +49,8 @@ def check_machine(proxies: int) -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         if hard != resource.RLIM_INFINITY and hard < wanted:
             raise UserError(
-                f"{proxies} proxies need about {wanted} open files and the hard limit is {hard}: "
-                f"raise it (`ulimit -Hn {wanted}`, or LimitNOFILE of the service)"
+                f"{f'{proxies} proxies need' if proxies else 'the local mesh needs'} about {wanted} open files and the "
+                f"hard limit is {hard}: raise it (`ulimit -Hn {wanted}`, or LimitNOFILE of the service)"
             )
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 

@@ -54,10 +54,12 @@ def last_words(log: Path, limit: int = 400) -> str:
     """The last telling line of a log: the last with an error or warning in it, else the last."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 16_384))
+            file.seek(max(0, log.stat().st_size - 65_536))
             lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
     except OSError:
         return ""
+    # Envoy's stack comes after its reason.
+    lines = [line for line in lines if "[backtrace]" not in line and "[envoy_bug]" not in line] or lines
     telling = [line for line in lines if any(word in line.lower() for word in ("[critical]", "[error]", "error:"))]
     line = (telling or lines or [""])[-1]
     return line if len(line) <= limit else line[: limit - 1] + "…"

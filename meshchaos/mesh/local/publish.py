@@ -49,6 +49,21 @@ class RunningProxy:
         self.feed.offer(("clusters", ""), list(new.clusters.values()))
         self.feed.offer(("listeners", ""), list(new.listeners.values()))
 
+    async def began(self) -> None:
+        """Returns when Envoy, which is ready with or without them, took what ``begin`` offered. Raises ProxyRejected,
+        MeshError.
+        """
+        keys: list[Key] = [("clusters", ""), ("listeners", ""), *_routes(self)]
+        try:
+            await self.feed.settled(keys, TIMEOUT)
+        except (Refusal, TimeoutError) as error:
+            raise await self._refusal(error) from error
+        if await _rejections(self) > self.rejections:
+            raise await self._refusal(Refusal(self.name, ("routes", "")))
+
+    async def _refusal(self, error: Exception) -> MeshError:
+        return await _words(error, [Update(self, self.resources)], {self.name: 0})
+
 
 @dataclass(frozen=True, slots=True)
 class Update:

@@ -178,6 +178,7 @@ class Launcher:
                 raise
             except MeshError as error:
                 raise MeshError(f"{error}; {await _waits_for(state.proxy)}") from error
+            await state.proxy.began()
 
     def kill(self, *states: ReplicaState) -> None:
         """Ends the replicas' processes at once and removes their private folders. Their logs stay."""

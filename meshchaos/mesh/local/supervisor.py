@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING
 from meshchaos.mesh.local import guard, runtime
 
 if TYPE_CHECKING:
+    from meshchaos.mesh.local.processes import ProcessTable
     from meshchaos.mesh.local.service import Service
+    from meshchaos.mesh.local.spec import MeshSpec
 
 _EXPIRY_EVERY = 0.5
 _RENEWAL_EVERY = 60.0
@@ -47,8 +49,6 @@ def _supervise(folder: Path, *, detached: bool) -> int:
 
 async def _run(folder: Path, *, detached: bool) -> int:
     from meshchaos.mesh.local.processes import ProcessTable
-    from meshchaos.mesh.local.service import Service
-    from meshchaos.mesh.local.spec import MeshSpec
     from meshchaos.mesh.local.wire import error_form
 
     loop = asyncio.get_running_loop()
@@ -57,10 +57,11 @@ async def _run(folder: Path, *, detached: bool) -> int:
         loop.add_signal_handler(number, ended.set)
     table = ProcessTable(loop)
     try:
-        spec_file = folder / "spec.json"
-        spec = MeshSpec.loads(spec_file.read_text("utf-8"))
-        spec_file.unlink()
-        service = Service(spec, folder, table, stop=ended.set)
+        try:
+            spec, service = _prepare(folder, table, ended)
+        except Exception as error:  # as below
+            _tell({"error": error_form(error)})
+            return 1
         starting = loop.create_task(_start(service, spec, folder, detached=detached))
         stopped = loop.create_task(ended.wait())
         await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -83,10 +84,21 @@ async def _run(folder: Path, *, detached: bool) -> int:
         await table.end_all()
 
 
-async def _start(service: Service, spec: object, folder: Path, *, detached: bool) -> None:
+def _prepare(folder: Path, table: ProcessTable, ended: asyncio.Event) -> tuple[MeshSpec, Service]:
+    """Raises UserError for what this machine or this installation lacks."""
+    from meshchaos.mesh.local import preflight
+
+    preflight.check_machine(0)
+    from meshchaos.mesh.local.service import Service  # needs what was just looked for
     from meshchaos.mesh.local.spec import MeshSpec
 
-    assert isinstance(spec, MeshSpec)
+    spec_file = folder / "spec.json"
+    spec = MeshSpec.loads(spec_file.read_text("utf-8"))
+    spec_file.unlink()
+    return spec, Service(spec, folder, table, stop=ended.set)
+
+
+async def _start(service: Service, spec: MeshSpec, folder: Path, *, detached: bool) -> None:
     await service.up()
     info = runtime.MeshInfo(
         mesh=spec.mesh,
