@@ -95,9 +95,17 @@ def _tell(done: SuiteResult, out: object, quiet: bool) -> None:
     if quiet:
         return
     for result in done.results:
-        click.echo(f"{result.verdict.value:<12} {result.experiment}: {result.folder / 'report.html'}", file=out)  # type: ignore[arg-type]
+        report = result.folder / "report.html"
+        left = report if report.exists() else result.folder
+        click.echo(f"{result.verdict.value:<12} {result.experiment}: {left}", file=out)  # type: ignore[arg-type]
     for name in done.skipped:
         click.echo(f"{'not run':<12} {name}", file=out)  # type: ignore[arg-type]
+
+
+def _shown(path: Path) -> Path:
+    """Relative to the working folder where it is below it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _write_json(done: SuiteResult, target: Path) -> None:
