@@ -105,6 +105,8 @@ class RateCheck:
         phase = history.phase(name)
         if phase is None:
             return self._bare((name,), Verdict.INVALID, f"the phase {name} did not take place")
+        if phase.broken_off:
+            return self._bare((name,), Verdict.INVALID, f"the phase {name} was broken off: {phase.cut}")
         sequential = phase.cut in ("early-verdict", "stop-if")
         rule = _rule(history, phase, self.theta, alpha, sequential=sequential)
         counts = Counter(self.measure).count(list(history.samples.values()), phase.start, phase.end)

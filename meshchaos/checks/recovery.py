@@ -49,6 +49,8 @@ class RecoveryCheck:
         gone = [fault.gone_at for fault in history.faults]
         if phase is None:
             return self._without(Verdict.INVALID, "the recovery did not take place")
+        if phase.broken_off:
+            return self._without(Verdict.INVALID, f"the recovery was broken off: {phase.cut}")
         if not gone or None in gone:
             return self._without(Verdict.INVALID, "it was never seen that the fault is gone")
         since = max(at for at in gone if at is not None)

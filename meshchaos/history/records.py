@@ -30,6 +30,11 @@ class PhaseRecord:
     cut: Literal["early-verdict", "stop-if", "interrupted", "invalid", "error"] | None = None
     at_least: float | None = None
 
+    @property
+    def broken_off(self) -> bool:
+        """Ended by what makes its requests no evidence, as neither the data nor the user do."""
+        return self.cut in {"invalid", "error"}
+
 
 @dataclass(frozen=True, slots=True)
 class Injection:

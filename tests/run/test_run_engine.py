@@ -135,6 +135,7 @@ def test_a_fault_somebody_deletes_makes_the_run_invalid(bench: Bench) -> None:
     assert (result.verdict, result.exit_code) == (Verdict.INVALID, 3)
     assert "vanished in mid-phase" in result.reason
     assert "the object was deleted" in result.reason
+    assert {finding.verdict for finding in result.findings} == {Verdict.INVALID}, "no PASS of a phase broken off"
     assert bench.phases()[-1] == ("fault", "invalid")
     assert "vanished" in bench.steps()
     nothing_left(bench)
