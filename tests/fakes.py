@@ -78,6 +78,7 @@ class FakeMesh:
         self.fail: dict[str, list[Exception | None]] = {}
         self.objects: dict[Ref, Manifest] = {}
         self.troubles: list[str] = []
+        self.strains: list[str] = []
         self.open_entries: list[JournalEntry] = []
         self.closed = False
         self._version = 0
@@ -175,6 +176,10 @@ class FakeMesh:
         if self.fail.get("trouble"):
             self._did("trouble")
         found, self.troubles = self.troubles, []
+        return found
+
+    def strained(self) -> list[str]:
+        found, self.strains = self.strains, []
         return found
 
     def without_versions(self) -> dict[Ref, Any]:

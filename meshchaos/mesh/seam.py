@@ -205,5 +205,10 @@ class Mesh(Protocol):
         a proxy that refused an update. Empty while all is well. Raises MeshGone.
         """
 
+    def strained(self) -> list[str]:
+        """Which programs of the mesh's own (stubs) could not keep up since the last call, so that what was measured
+        through them says nothing of a service; one line each. The first call begins the time. Raises MeshGone.
+        """
+
     def close(self) -> None:
         """Gives the mesh up; one that this process started ends with it."""

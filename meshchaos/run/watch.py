@@ -96,6 +96,7 @@ class Watch:
         the time that passed; True ends the phase by an early verdict. ``faults``: those whose presence is watched,
         and under which ``stopIf`` is looked at.
         """
+        self.mesh.strained()
         rule = self._stop_rule(start) if faults is not None else None
         self.recorder.emit(events.PhaseStarted(start, phase.name, phase.at_most))
         end, cut = start + phase.at_most, None
@@ -120,6 +121,8 @@ class Watch:
                 self.clock.wait(min(POLL, max(0.0, end - self.clock.now())))
             if faults is not None and cut is None:
                 self._present(faults, proxies=True)
+            if phase.name != "warmup":
+                self._kept_up()
         except RunStopped as stop:
             cut = stop.kind
             raise
@@ -166,6 +169,11 @@ class Watch:
         if self.experiment.stop_if is None:
             return None
         return StopRule(self.experiment.stop_if, since, slow_after=max(latency_limits(self.checks), default=None))
+
+    def _kept_up(self) -> None:
+        strained = self.mesh.strained()
+        if strained:
+            raise RunStopped("invalid", "; ".join(strained))
 
     def _present(self, faults: FaultSet, *, proxies: bool) -> None:
         problem = faults.vanished() or (faults.vanished_in_proxies() if proxies else None)

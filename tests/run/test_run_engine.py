@@ -223,6 +223,13 @@ def test_an_unhealthy_generator_is_invalid(bench: Bench) -> None:
     assert "it lagged" in result.reason
 
 
+def test_a_stub_that_could_not_keep_up_is_invalid(bench: Bench) -> None:
+    bench.in_fault_phase(lambda: bench.mesh.strains.append("the stub page-1.shop was saturated"))
+    result = bench.run()
+    assert (result.verdict, result.reason) == (Verdict.INVALID, "the stub page-1.shop was saturated")
+    nothing_left(bench)
+
+
 def test_a_mesh_that_breaks_is_error_and_healed(bench: Bench) -> None:
     bench.in_fault_phase(lambda: bench.mesh.troubles.append("the Envoy of ratings-v1-1.shop died (SIGKILL)"))
     result = bench.run()

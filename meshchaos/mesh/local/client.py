@@ -18,6 +18,7 @@ from meshchaos.mesh.local.proxy import LocalProxy
 from meshchaos.mesh.local.runtime import MeshInfo
 from meshchaos.mesh.local.spec import MeshSpec
 from meshchaos.mesh.local.starting import Supervisor, find, start_supervisor
+from meshchaos.mesh.local.strain import strain
 from meshchaos.mesh.local.views import namespaces_of, replica_of, workloads_of
 from meshchaos.mesh.local.wire import Connection
 from meshchaos.mesh.local.world import DOMAIN, ROOT_NAMESPACE, TRUST_DOMAIN, LocalReplica, World
@@ -38,6 +39,7 @@ class LocalMesh:
         self._hello = self._connection.call("hello")
         self._journal = RemoteJournal(self._connection)
         self._proxies: dict[str, LocalProxy] = {}
+        self._stubs: dict[str, Any] = {}
         self._troubles = 0 if supervisor is not None else self._connection.call("trouble", {"since": 0})["next"]
 
     @classmethod
@@ -151,6 +153,13 @@ class LocalMesh:
         found = self._connection.call("trouble", {"since": self._troubles})
         self._troubles = int(found["next"])
         return [str(line) for line in found["lines"]]
+
+    def strained(self) -> list[str]:
+        """See ``Mesh``."""
+        before, self._stubs = self._stubs, self._connection.call("stubs")
+        known = ((name, before.get(name), after) for name, after in self._stubs.items())
+        lines = (strain(name, then, after) for name, then, after in known if then is not None)
+        return [line for line in lines if line is not None]
 
     def kill(self, names: Sequence[str], *, restart_after: float | None = 3.0) -> None:
         """SIGKILL for replicas (``name.namespace``): proxy and program. Their endpoints are gone when this returns;

@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from meshchaos.errors import NotFound, NotLive
 from meshchaos.mesh.apply import holds
@@ -24,7 +24,7 @@ from meshchaos.mesh.local.plain_side import plain_resources
 from meshchaos.mesh.local.preflight import check_machine
 from meshchaos.mesh.local.publish import RunningProxy, Update, publish
 from meshchaos.mesh.local.replicas import Launcher, ReplicaState
-from meshchaos.mesh.local.spec import MeshSpec
+from meshchaos.mesh.local.spec import MeshSpec, StubSpec
 from meshchaos.mesh.local.world import LocalReplica, ProxyResources, World
 from meshchaos.mesh.objects import Manifest, Ref, labels_of, ref_of
 
@@ -183,6 +183,12 @@ class ControlPlane:
             states = [state for state in states if state.envoy is None or state.envoy.running]
         await asyncio.gather(*(_probe(state) for state in states))
         return time.time(), [state.name for state in states]
+
+    async def stubs(self) -> dict[str, dict[str, Any] | None]:
+        """The counters of every stub that serves, by its replica's name; None for one that does not answer."""
+        serving = [s for s in self._replicas.values() if isinstance(s.program, StubSpec) and s.local.serving]
+        found = await asyncio.gather(*(self._launcher.counters(state) for state in serving))
+        return {state.name: counters for state, counters in zip(serving, found, strict=True) if not state.stopped}
 
     def renew_certificates(self) -> None:
         """Offers identities anew; those that are not due stay as they are."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from meshchaos.errors import MeshError, ProxyRejected, UserError
 from meshchaos.mesh.local import stub
@@ -156,6 +157,18 @@ class Launcher:
             client.close()
         if status != 200:
             raise MeshError(f"{state.application.words} answers {status}: {body.decode(errors='replace')}")
+
+    async def counters(self, state: ReplicaState) -> dict[str, Any] | None:
+        """What a stub says of itself (see ``stub``); None when it does not answer."""
+        client = AsyncClient(str(Path(state.local.directory) / "app.sock"))
+        try:
+            _, body = await client.get("/__meshchaos/stats", timeout=1.0)
+            found: dict[str, Any] = json.loads(body)
+        except (OSError, EOFError, TimeoutError, ValueError):
+            return None
+        finally:
+            client.close()
+        return found
 
     def _ended(self, state: ReplicaState, process: Process) -> None:
         if not state.stopped:

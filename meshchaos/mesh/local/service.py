@@ -146,6 +146,9 @@ class Service:
     async def _do_trouble(self, since: int) -> dict[str, Any]:
         return {"lines": self._troubles[since:], "next": len(self._troubles)}
 
+    async def _do_stubs(self) -> dict[str, Any]:
+        return await self._plane.stubs()
+
     async def _do_journal_open(self, **form: Any) -> None:
         entry = entry_of(form)
         self._journal.open(entry.run_id, entry.owner, entry.changes, entry.expires)

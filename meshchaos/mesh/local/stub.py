@@ -44,6 +44,7 @@ from random import Random
 from typing import Any, Final
 
 from meshchaos.mesh.local.http1 import Message
+from meshchaos.mesh.local.strain import TICK
 from meshchaos.mesh.local.stub_client import Call, CallFailed, Client, split_address
 from meshchaos.mesh.local.stub_server import Connection, Respond
 
@@ -65,7 +66,6 @@ FORWARDED: Final = frozenset(
 """W3C Trace Context, Zipkin's B3 in both forms, W3C Baggage, Bookinfo's ``end-user``, Envoy's request id."""
 
 SECRET_HEADERS: Final = frozenset(("authorization", "proxy-authorization", "cookie"))
-TICK: Final = 0.1
 STALL: Final = 0.05
 """A tick this many seconds late is a stall: the process got no CPU, and its latency is its own fault."""
 
@@ -117,7 +117,8 @@ class Stub:
         """Answers on the admin socket."""
         if request.method == "GET" and request.target == "/__meshchaos/stats":
             stats = {"workload": self.workload, "replica": self.replica, **self.stats, "queued": len(self._line)}
-            respond(200, json.dumps({**stats, "cpu": time.process_time()}).encode())
+            now = {"pid": os.getpid(), "at": time.monotonic(), "cpu": time.process_time()}
+            respond(200, json.dumps({**stats, **now}).encode())
         elif request.method == "PUT" and request.target == "/__meshchaos/forward-headers":
             try:
                 names = {str(name).lower() for name in json.loads(request.body)}

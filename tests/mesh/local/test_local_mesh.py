@@ -220,6 +220,22 @@ def test_a_run_that_lost_the_mesh_writes_nothing(mesh: LocalMesh) -> None:
     assert any("run-6" in line for line in mesh.trouble())
 
 
+def test_a_stub_that_got_no_cpu_is_told(mesh: LocalMesh) -> None:
+    mesh.strained()
+    stubs = mesh._connection.call("stubs")
+    name = next(name for name in stubs if name.startswith("api-"))
+    begun = stubs[name]["at"]
+    os.kill(stubs[name]["pid"], signal.SIGSTOP)
+    try:
+        until(lambda: time.monotonic() > begun + 1.2, "it stood still for more than a second")
+        assert mesh.strained() == [f"the stub {name} does not answer any more"]
+    finally:
+        os.kill(stubs[name]["pid"], signal.SIGCONT)
+    mesh._stubs = stubs
+    (line,) = mesh.strained()
+    assert line.startswith(f"the stub {name} got no CPU")
+
+
 def test_nothing_is_readable_by_others(mesh: LocalMesh) -> None:
     folder = runtime_folder(mesh)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

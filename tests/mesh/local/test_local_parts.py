@@ -18,6 +18,7 @@ from meshchaos.mesh.local.certificates import IDENTITY, ROOT, Authority
 from meshchaos.mesh.local.journal import FileJournal
 from meshchaos.mesh.local.processes import last_words
 from meshchaos.mesh.local.spec import MeshSpec, ProgramSpec, StubSpec
+from meshchaos.mesh.local.strain import strain
 from meshchaos.mesh.local.wire import Connection, error_form, pack, raise_error
 from meshchaos.mesh.local.xds import _read_request
 from meshchaos.mesh.objects import Ref
@@ -187,3 +188,22 @@ def test_a_spec_survives_json() -> None:
 )
 def test_polls_are_read_without_their_node(request_body: dict[str, object], expected: tuple[str, str]) -> None:
     assert _read_request(json.dumps(request_body, separators=(",", ":")).encode()) == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, None),
+        ({"stalls": 5}, None),
+        ({"stalls": 6}, "got no CPU in 6 of 100 looks"),
+        ({"ticks": 80}, "got no CPU for 19% of the time"),
+        ({"cpu": 9.5}, "saturated (95% of its core)"),
+        ({"saturated": 5000}, None),
+        ({"pid": 2, "ticks": 3}, None),
+    ],
+)
+def test_what_strains_a_stub(more: dict[str, float], said: str | None) -> None:
+    before = {"pid": 1, "at": 50.0, "ticks": 0, "stalls": 0, "cpu": 0.0, "saturated": 0}
+    after = {"pid": 1, "at": 60.0, "ticks": 100, "stalls": 0, "cpu": 2.0, "saturated": 0}
+    found = strain("api-1.shop", before, {**after, **more})
+    assert found is None if said is None else found is not None and said in found
