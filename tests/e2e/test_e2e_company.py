@@ -1,0 +1,115 @@
+"""Others on the same mesh: a second run, a colleague who edits or deletes what the fault is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.stage import EXPERIMENT, FILE, Stage, kept_up, lines_with, long, said, stage
+
+pytestmark = [pytest.mark.envoy, pytest.mark.e2e]
+
+OWNED = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: stars, namespace: shop}
+spec:
+  hosts: [stars]
+  http: [{name: theirs, route: [{destination: {host: stars}}], timeout: 2s}]
+"""
+AT_CLIENT = EXPERIMENT.replace("httpStatus: 503}", "httpStatus: 503, at: client}")
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Stage]:
+    with stage() as made:
+        made.add_objects(OWNED)
+        made.write(AT_CLIENT, "client.chaos.yaml")
+        with kept_up(made):
+            yield made
+
+
+def test_a_second_run_on_one_mesh_is_refused(up: Stage) -> None:
+    with up.running("run", FILE, "--set", "spec.phases.fault=6s") as first:
+        first.until_said("baseline for 1 s")
+        line = up.one_line(5, "run", FILE)
+        assert "holds it or left changes behind; if it is over, say: meshchaos heal --mesh shop" in line
+        assert "process " in line, "whose run it is"
+        assert first.end() == 0, said(first)
+
+
+def test_two_runs_on_meshes_of_their_own(shop: Stage) -> None:
+    """The same configuration: each run has its own mesh, and neither knows of the other's."""
+    with stage() as other:
+        other.environment = {**shop.environment}
+        with shop.running("run", FILE) as one, other.running("run", FILE) as two:
+            assert one.end() == 0, said(one)
+            assert two.end() == 0, said(two)
+        assert shop.result()["runId"] != other.result()["runId"]
+    shop.nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("deed", "words"),
+    [
+        ("mesh.delete(ref, mesh.get(ref)['metadata']['uid'])", ["the object was deleted"]),
+        (
+            "found = mesh.get(ref)\nfound['spec'] = dict(found['spec'], configPatches=[])\nmesh.replace(found)",
+            ["kubectl-edit wrote it last (Update at "],
+        ),
+    ],
+    ids=["deleted", "edited"],
+)
+def test_a_fault_that_somebody_takes_away(up: Stage, deed: str, words: list[str]) -> None:
+    with up.running("run", FILE, *long("fault")) as run:
+        run.until_said("fault for 60 s")
+        up.on_mesh(
+            "name = next(o['metadata']['name'] for o in mesh.snapshot().objects if o['kind'] == 'EnvoyFilter')\n"
+            f"ref = Ref('EnvoyFilter', 'shop', name)\n{deed}"
+        )
+        code = run.end()
+    text = said(run)
+    assert lines_with(text, " INVALID: the fault chaos-", "vanished in mid-phase", "EnvoyFilter chaos-", *words), text
+    assert code in (3, 4), text
+    result = up.newest()
+    assert code == (4 if result["leftovers"] else 3)
+    up.command("heal", "--force")
+
+
+def test_an_owners_edit_outlives_a_client_side_fault(up: Stage) -> None:
+    with up.running("run", "client.chaos.yaml", "--set", "spec.phases.fault=5s") as run:
+        run.until_said("fault for 5 s")
+        up.on_mesh(
+            "found = mesh.get(Ref('VirtualService', 'shop', 'stars'))\n"
+            "assert len(found['spec']['http']) == 2, found\n"
+            "found['spec']['http'][-1]['timeout'] = '1s'\n"
+            "mesh.replace(found)\n"
+        )
+        assert run.end() == 0, said(run)
+    result = up.newest()
+    assert (result["verdict"], result["healed"], result["leftovers"]) == ("PASS", True, [])
+    up.on_mesh(
+        "spec = mesh.get(Ref('VirtualService', 'shop', 'stars'))['spec']\n"
+        "assert [(r['name'], r['timeout']) for r in spec['http']] == [('theirs', '1s')], spec\n"
+    )
+    assert up.command("heal").stdout == "nothing to heal\n"
+
+
+def test_an_owner_who_writes_over_a_client_side_fault(up: Stage) -> None:
+    """As a controller does that applies its own version again: INVALID, and its version stays."""
+    with up.running("run", "client.chaos.yaml", *long("fault")) as run:
+        run.until_said("fault for 60 s")
+        up.on_mesh(
+            "found = mesh.get(Ref('VirtualService', 'shop', 'stars'))\n"
+            "found['spec']['http'] = [dict(found['spec']['http'][-1], timeout='3s')]\n"
+            "mesh.replace(found)\n"
+        )
+        assert run.end() == 3, said(run)
+    assert lines_with(said(run), " INVALID: ", "vanished in mid-phase: VirtualService stars.shop", "kubectl-edit")
+    up.on_mesh(
+        "spec = mesh.get(Ref('VirtualService', 'shop', 'stars'))['spec']\n"
+        "assert [(r['name'], r['timeout']) for r in spec['http']] == [('theirs', '3s')], spec\n"
+    )
+    assert up.newest()["leftovers"] == []
+    assert up.command("heal").stdout == "nothing to heal\n"
