@@ -78,6 +78,37 @@ def test_a_server_that_never_answers_is_a_timeout(own: Callable[[str], LoadPlan]
     assert set(driver.samples().rows["outcome"]) == {Outcome.TIMEOUT}
 
 
+PATIENT = """
+from locust import FastHttpUser, HttpUser, task
+
+class Slow(HttpUser):
+    @task
+    def page(self):
+        self.client.get("/slow", timeout=600)
+
+class Fast(FastHttpUser):
+    network_timeout = 600
+    @task
+    def page(self):
+        self.client.get("/fast", name="fast")
+"""
+
+
+def test_requests_still_under_way_when_users_end_are_not_forgotten(
+    own: Callable[[str], LoadPlan], server: Server, drive: Drive
+) -> None:
+    """Users that wait for longer than the load's timeout: were their requests left out, a hang would look like rest."""
+    server.mode = "silent"
+    driver = drive(replace(own(PATIENT), timeout=0.5))
+    until(lambda: driver.poll().in_flight == 2 and driver.poll().oldest > 1.0)
+    driver.stop(10)
+    assert driver.poll().finished
+    samples = driver.samples()
+    assert {samples.requests[index] for index in samples.rows["request"]} == {"/slow", "fast"}
+    assert set(samples.rows["outcome"]) == {Outcome.TIMEOUT}
+    assert (samples.rows["latency"] >= 0.5).all()
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

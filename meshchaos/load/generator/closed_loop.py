@@ -80,13 +80,27 @@ class ClosedLoop:
         def followed(*args: Any, **kwargs: Any) -> Any:
             self._started += 1
             number = self._started
-            self._open[number] = self._clock()
+            self._open[number] = began = self._clock()
             try:
                 return request(*args, **{**defaults, **kwargs})
+            except gevent.GreenletExit:
+                self._given_up(began, args, kwargs)
+                raise
             finally:
                 del self._open[number]
 
         return followed
+
+    def _given_up(self, began: float, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Notes a request that was under way when its user was ended, if it had had the load's timeout by then: a hang
+        counts. A younger one was cut off by us and says nothing of the service.
+        """
+        if self._clock() - began < self._plan.timeout:
+            return
+        url = kwargs.get("url") or (args[2] if len(args) > 2 else "")  # (session, method, url)
+        name = str(kwargs.get("name") or url)
+        self._writer.sample(began, 0.0, self._clock() - began, self._seq, 0, self._index(name), Outcome.TIMEOUT, -1, 0)
+        self._seq += 1
 
     def beat(self, *, last: bool = False) -> None:
         now = self._clock()
