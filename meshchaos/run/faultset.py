@@ -20,6 +20,7 @@ from meshchaos.run.interrupts import Abandoned
 from meshchaos.run.outcome import RunStopped
 from meshchaos.run.recorder import Recorder
 
+_MANAGER = "meshchaos"
 _SLICE = 2.0
 """Seconds of one look at the proxies; between two, the journal is renewed and interrupts are seen."""
 
@@ -257,7 +258,8 @@ def _editor(manifest: Manifest) -> str:
     written = [entry for entry in manifest["metadata"].get("managedFields") or () if entry.get("manager")]
     if not written:
         return "somebody else edited the object"
-    last = max(written, key=lambda entry: str(entry.get("time", "")))
+    # The times are whole seconds: where ours is the same, the other wrote after us.
+    last = max(written, key=lambda entry: (str(entry.get("time", "")), entry["manager"] != _MANAGER))
     return f"{last['manager']} wrote it last ({last.get('operation', 'Update')} at {last.get('time', '?')})"
 
 
