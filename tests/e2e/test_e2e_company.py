@@ -48,7 +48,7 @@ def test_a_second_run_on_one_mesh_is_refused(up: Stage) -> None:
 
 
 def test_two_runs_on_meshes_of_their_own(shop: Stage) -> None:
-    """The same configuration: each run has its own mesh, and neither knows of the other's."""
+    """In one runtime folder: each run has its own mesh, and neither knows of the other's."""
     with stage() as other:
         other.environment = {**shop.environment}
         with shop.running("run", FILE) as one, other.running("run", FILE) as two:
