@@ -74,9 +74,11 @@ class Catalog:
         return shlex.join(["meshchaos", "heal", "--mesh", mesh, *(["--config", str(self.given)] if self.given else [])])
 
 
-def open_catalog(*, config: Path | None = None, mesh: str | None = None) -> Catalog:
-    """``config``: instead of the meshchaos.yaml found from the working folder upwards. Raises UserError."""
-    return Catalog(read_config(config), load_kinds(), mesh, config)
+def open_catalog(*, config: Path | None = None, mesh: str | None = None, start: Path | None = None) -> Catalog:
+    """``config``: instead of the meshchaos.yaml found from ``start`` (default: the working folder) upwards.
+    Raises UserError.
+    """
+    return Catalog(read_config(config, start=start), load_kinds(), mesh, config)
 
 
 def reread(folder: Path, started: events.RunStarted | None) -> tuple[Experiment, Mapping[str, Slo], Kinds]:

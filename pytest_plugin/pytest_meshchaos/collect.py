@@ -1,33 +1,59 @@
-"""``*.chaos.yaml`` as pytest sees it: a file, and an item for each experiment."""
+"""``*.chaos.yaml`` as pytest sees it: a file, and an item for each experiment.
+
+pytest makes a node of every file in a folder that it looks into, also for those that were not asked for: ``meshchaos``
+is imported where a file is read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from meshchaos.checks import words
-from meshchaos.checks.kind import Finding, Verdict
-from meshchaos.errors import MeshchaosError, UserError
-from meshchaos.experiment.model import Experiment
-from meshchaos.run.result import Result
-from pytest_meshchaos.session import session_of
+if TYPE_CHECKING:
+    from meshchaos.checks.kind import Finding
+    from meshchaos.experiment.model import Experiment
+    from meshchaos.run.result import Result
 
 
 class ChaosFailure(Exception):
-    """An experiment that did not pass; told by ``report``, not by a traceback."""
+    """An experiment that did not pass; told by its text, not by a traceback."""
 
-    def __init__(self, report: str) -> None:
-        self.report = report
-        super().__init__(report)
+
+class Crash(NamedTuple):
+    """The place of a failure and its one line, as pytest's summary and JUnit want them; ``message`` is cut to it."""
+
+    path: str
+    lineno: int
+    text: str
+
+    @property
+    def message(self) -> str:
+        return self.text.partition("\n")[0]
+
+
+class Told(NamedTuple):
+    """How a failure reads, in the form that pytest asks of a ``longrepr``."""
+
+    text: str
+    reprcrash: Crash
+
+    def toterminal(self, tw: Any) -> None:
+        tw.line(self.text)
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class ChaosFile(pytest.File):
     """One file of experiments."""
 
     def collect(self) -> Iterator[ChaosItem]:
+        from meshchaos.errors import UserError
+        from pytest_meshchaos.session import session_of
+
         try:
             experiments = session_of(self.config).read(self.path)
         except UserError as error:
@@ -45,20 +71,21 @@ class ChaosItem(pytest.Item):
         self.add_marker(pytest.mark.chaos)
 
     def runtest(self) -> None:
-        result = session_of(self.config).run(self.experiment)
+        from meshchaos.checks.kind import Verdict
+        from pytest_meshchaos.session import session_of
+
+        result = session_of(self.config).run(self.experiment, self.session)
         self.user_properties.append(("meshchaos.verdict", result.verdict.value))
         self.user_properties.append(("meshchaos.seed", result.seed))
         self.user_properties.append(("meshchaos.folder", str(result.folder)))
-        if result.leftovers:
-            raise pytest.exit.Exception(failure_text(self.experiment, result), returncode=1)
         if result.verdict is not Verdict.PASS:
             raise ChaosFailure(failure_text(self.experiment, result))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        if isinstance(excinfo.value, ChaosFailure):
-            return excinfo.value.report
-        if isinstance(excinfo.value, MeshchaosError):
-            return str(excinfo.value)
+        from meshchaos.errors import MeshchaosError
+
+        if isinstance(excinfo.value, (ChaosFailure, MeshchaosError)):
+            return Told(str(excinfo.value), Crash(str(self.path), self.experiment.where.line, str(excinfo.value)))
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
@@ -67,6 +94,8 @@ class ChaosItem(pytest.Item):
 
 def failure_text(experiment: Experiment, result: Result) -> str:
     """The verdict, then each expectation that did not hold with its place, its source line, expected and observed."""
+    from meshchaos.checks.kind import Verdict
+
     lines = [f"{result.verdict.value}: {result.reason}"]
     source = _source(Path(experiment.where.file))
     for finding in (*result.findings, *result.proofs):
@@ -78,6 +107,8 @@ def failure_text(experiment: Experiment, result: Result) -> str:
 
 
 def _finding(experiment: Experiment, finding: Finding, source: list[str]) -> Iterator[str]:
+    from meshchaos.checks import words
+
     place = f"{experiment.where.file}:{finding.line}" if finding.line else experiment.where.file
     yield f"{place}: {finding.verdict.value} {finding.name}: {finding.reason}"
     if 0 < finding.line <= len(source):
@@ -93,6 +124,8 @@ def _bound(finding: Finding) -> str:
 
 
 def _value(number: float | None, finding: Finding) -> str:
+    from meshchaos.checks import words
+
     if number is None:
         return f"more than {words.seconds(finding.censored_at)}" if finding.censored_at is not None else "nothing"
     return words.seconds(number) if finding.unit == "s" else words.percent(number)

@@ -61,4 +61,4 @@ def chaos(request: pytest.FixtureRequest) -> Chaos:
     """``chaos.run("slow.chaos.yaml")`` runs the experiments of a file and returns their results."""
     from pytest_meshchaos.session import Chaos, session_of
 
-    return Chaos(session_of(request.config), request.path.parent)
+    return Chaos(session_of(request.config), request.path.parent, request.session)

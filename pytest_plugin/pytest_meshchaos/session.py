@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from meshchaos.errors import UserError
+from meshchaos.errors import EvidenceError, UserError
 from meshchaos.experiment.model import Experiment
 from meshchaos.mesh.seam import Mesh
 from meshchaos.report import page
 from meshchaos.run.api import make_suite
 from meshchaos.run.catalog import Catalog, open_catalog
+from meshchaos.run.outcome import EXIT_INTERRUPTED
 from meshchaos.run.result import Result
 from meshchaos.run.suite import Suite
 from pytest_meshchaos.stash import KEY
@@ -39,20 +41,32 @@ class ChaosSession:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """Raises UserError."""
-        return open_catalog(config=self._path("config"), mesh=self._option("mesh"))
+        """Of the option or ini key, else of the meshchaos.yaml in pytest's rootdir or above. Raises UserError."""
+        return open_catalog(config=self._path("config"), mesh=self._option("mesh"), start=self._config.rootpath)
 
     def read(self, file: Path) -> list[Experiment]:
         """The experiments of one file. Raises UserError, one line a mistake."""
         return list(self.catalog.read([file], ()))
 
-    def run(self, experiment: Experiment) -> Result:
-        """Runs one experiment, and writes its report. Raises UserError, MeshError."""
+    def run(self, experiment: Experiment, session: pytest.Session) -> Result:
+        """Runs one experiment, and writes its report. What it could not put back ends pytest's session after the
+        test. Raises UserError, MeshError, and KeyboardInterrupt for a run that was interrupted (and healed).
+        """
+        result = self._open_suite().run_one(experiment)
+        self._write_page(result)
+        if result.leftovers:
+            session.shouldfail = f"{experiment.name} left something behind: {self.catalog.heal_command(result.mesh)}"
+        elif result.exit_code == EXIT_INTERRUPTED:
+            raise KeyboardInterrupt(f"{experiment.name}: {result.reason}")
+        return result
+
+    def _write_page(self, result: Result) -> None:
         from meshchaos.load.reader import read_samples
 
-        result = self._open_suite().run_one(experiment)
-        page.write(result, read_samples(result.folder))
-        return result
+        try:
+            page.write(result, read_samples(result.folder))
+        except (OSError, EvidenceError) as error:
+            warnings.warn(pytest.PytestWarning(f"no report.html: {error}"), stacklevel=1)
 
     def mesh(self) -> Mesh:
         """The mesh that experiments run on when they name none. Raises UserError, MeshError."""
@@ -94,6 +108,7 @@ class Chaos:
 
     session: ChaosSession
     folder: Path
+    tests: pytest.Session
 
     def run(self, path: str | Path, name: str | None = None) -> Result | Sequence[Result]:
         """Runs the experiments of a file (relative to the test's folder): one result for one experiment, or for
@@ -105,5 +120,5 @@ class Chaos:
         experiments = [one for one in self.session.read(file) if name is None or one.name == name]
         if not experiments:
             raise UserError(f"{file}: there is no experiment {name!r}")
-        results = [self.session.run(experiment) for experiment in experiments]
+        results = [self.session.run(experiment, self.tests) for experiment in experiments]
         return results[0] if len(results) == 1 else results
