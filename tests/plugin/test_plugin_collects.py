@@ -1,0 +1,94 @@
+"""What the plug-in collects, and how it says that a file is wrong; without any mesh."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.e2e.stage import EXPERIMENT
+from tests.plugin.project import Project
+
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def test_experiments_are_tests(mine: Project) -> None:
+    mine.write("deep/er/two.chaos.yaml", EXPERIMENT + "---\n" + EXPERIMENT.replace("no-stars", "other"))
+    mine.write("notes.yaml", "chaos: no")
+    ran = mine.pytest("--collect-only", "-q")
+    assert ran.text.splitlines()[:3] == [
+        "deep/er/two.chaos.yaml::no-stars",
+        "deep/er/two.chaos.yaml::other",
+        "no-stars.chaos.yaml::no-stars",
+    ]
+    assert ran.code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "code"),
+    [
+        ([], {}, 0),
+        (["-p", "meshchaos"], {}, 0),
+        (["-p", "meshchaos", "-p", "meshchaos"], {}, 0),
+        (["-p", "meshchaos"], ALONE, 0),
+        (["-p", "meshchaos", "-p", "meshchaos"], ALONE, 0),
+        ([], ALONE, 5),
+        (["-p", "no:meshchaos"], {}, 5),
+    ],
+    ids=["autoload", "-p", "-p -p", "-p alone", "-p -p alone", "no autoload", "-p no:"],
+)
+def test_where_the_plug_in_comes_from(
+    mine: Project, options: list[str], environment: dict[str, str], code: int
+) -> None:
+    ran = mine.pytest("--collect-only", "-q", *options, environment=environment)
+    assert ran.code == code
+    assert ("no-stars.chaos.yaml::no-stars" in ran.text) is (code == 0)
+
+
+def test_selection_is_pytests_own(mine: Project) -> None:
+    mine.write("b.chaos.yaml", EXPERIMENT.replace("no-stars", "other"))
+    ran = mine.pytest("--collect-only", "-q", "-k", "other", "-m", "chaos", "--strict-markers")
+    assert ran.text.splitlines()[0] == "b.chaos.yaml::other"
+    assert "1/2 tests collected (1 deselected)" in ran.text
+    assert mine.pytest("--collect-only", "-q", "b.chaos.yaml::other").code == 0
+    assert "not found" in mine.pytest("--collect-only", "-q", "b.chaos.yaml::another").text
+
+
+def test_a_mistake_in_a_file_is_one_line(mine: Project) -> None:
+    mine.write("b.chaos.yaml", EXPERIMENT.replace("rate: 60", "rat: 60"))
+    ran = mine.pytest(".")
+    assert ran.code == 2
+    assert "Traceback" not in ran.text
+    section = ran.text.partition("ERROR collecting b.chaos.yaml")[2].splitlines()
+    assert section[1].startswith(f"{mine.folder}/b.chaos.yaml:6:42: spec.load.rat: unknown key 'rat', did you mean"), (
+        section
+    )
+    assert section[2].startswith("==="), section
+    mine.shop.nothing_left()
+
+
+def test_without_a_configuration(mine: Project) -> None:
+    (mine.folder / "meshchaos.yaml").unlink()
+    ran = mine.pytest(".")
+    assert ran.code == 1
+    assert "Traceback" not in ran.text
+    assert f"there is no meshchaos.yaml in {mine.folder} or above: it names the meshes" in ran.text
+
+
+def test_an_unused_plug_in_imports_nothing(mine: Project) -> None:
+    code = (
+        "import sys, pytest\n"
+        "code = pytest.main(['-q', '-p', 'no:cacheprovider', 'test_plain.py'])\n"
+        "print('LOADED', sorted(name for name in sys.modules if name.split('.')[0] == 'meshchaos'), int(code))\n"
+    )
+    mine.write("test_plain.py", "def test_it() -> None:\n    pass\n")
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=mine.folder,
+        env=mine.shop.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "LOADED [] 0"
