@@ -28,6 +28,12 @@ _Socket: Any = monkey.get_original("socket", "socket")
 Done = Callable[["Exchange", Outcome, Answer | None, BaseException | None], None]
 
 
+PORTS_PER_SOURCE = 12_000
+"""Connections from one address to one destination, kept under half of Linux's default ephemeral range."""
+_IP_BIND_ADDRESS_NO_PORT = 24
+"""Linux, ip(7): the port is chosen at connect(), for that destination, and not at bind()."""
+
+
 class Exchange:
     """One request on its way. ``tag`` is the caller's own."""
 
@@ -65,6 +71,10 @@ class Connection:
     def connect(self, exchange: Exchange) -> None:
         """Begins with the connection, goes on with the request."""
         self._exchange = exchange
+        source = self._pool.source()
+        if source is not None:
+            self._socket.setsockopt(original_socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            self._socket.bind((source, 0))
         code = self._socket.connect_ex(self._pool.address)
         if code not in (0, errno.EINPROGRESS):
             self._end(Outcome.CONNECT, OSError(code, os.strerror(code)))
@@ -169,6 +179,18 @@ class Pool:
         self._clock = clock
         self._running: deque[Exchange] = deque()
         self._timer = gevent.get_hub().loop.timer(0.0)
+
+    def source(self) -> str | None:
+        """The address to connect from; None: the kernel's choice.
+
+        connect() takes every second port of the ephemeral range first; once those are in use towards one destination
+        it searches port by port, 2 to 3 ms for each connection (measured at 14,116 of 28,232), and everything stands
+        still. On the loopback there are more addresses to come from.
+        """
+        full = len(self._running) // PORTS_PER_SOURCE
+        if not full or not str(self.address[0]).startswith("127."):
+            return None
+        return f"127.0.0.{1 + full}"
 
     def begin(self, exchange: Exchange) -> None:
         """``exchange.done`` is called once, perhaps before this returns."""

@@ -27,12 +27,12 @@ from meshchaos.load.generator.rows import BEAT_EVERY, Clock, RowWriter
 
 LEAD: Final = 0.05
 """Seconds from now to the first arrival."""
-BATCH: Final = 32
-"""Arrivals started at most before those already started get their turn."""
+STRETCH: Final = 0.002
+"""Seconds of starting arrivals at most before those already started get their turn."""
 NAP: Final = 0.0003
 """Seconds slept at least: above some 2,000 requests/s each waking up starts more than one, which saves CPU."""
 MAX_CONNECTIONS: Final = 25_000
-"""From one address to another: the range of ephemeral ports is about 28,000 on Linux."""
+"""Towards one destination: the range of ephemeral ports is about 28,000 on Linux, and descriptors are dear."""
 
 _NO_ANSWER: Final = Answer(0, 0, -1, keep_alive=False)
 
@@ -116,14 +116,14 @@ class OpenLoop:
         end = begin + self._plan.duration
         pick = picks(self._plan)
         alarm = Alarm()
-        started = 0
+        yielded = clock()
         for offset in arrivals(self._plan):
             due = self._next = begin + offset
             if due >= end:
                 break
             while not self._stopping and (wait := due - clock()) > 0:
-                started = 0
                 alarm.sleep(min(max(wait, NAP), 0.1))
+                yielded = clock()
             if self._stopping:
                 break
             seq, which = self._due, next(pick)
@@ -133,9 +133,9 @@ class OpenLoop:
                 self._writer.sample(due, lag, lag, seq, 0, which, Outcome.DROPPED, -1, 0)
             else:
                 self._begin(seq, which, due)
-            started += 1
-            if started % BATCH == 0:
+            if clock() - yielded > STRETCH:
                 gevent.sleep(0)
+                yielded = clock()
         self._next = float("inf")
 
     def _begin(self, seq: int, which: int, due: float) -> None:
