@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ spec:
     - success: 90%
 """
 FILE = "no-stars.chaos.yaml"
+SHORT = "short.chaos.yaml"
+"""The same with phases that say nothing, for runs that are cut."""
 PHASES = ("baseline", "fault", "recovery")
 
 
@@ -48,6 +50,8 @@ class Stage(Shop):
         self.manifests = MANIFESTS.replace(STARS, two)
         (self.folder / "shop.yaml").write_text(self.manifests, "utf-8")
         self.write(EXPERIMENT)
+        phases = "{warmup: 100ms, baseline: 400ms, fault: 400ms, recovery: 400ms}"
+        self.write(EXPERIMENT.replace("{warmup: 500ms, baseline: 1s, fault: 1500ms, recovery: 1s}", phases), SHORT)
 
     def edit_config(self, old: str, new: str) -> None:
         assert CONFIG.count(old) == 1
@@ -86,9 +90,10 @@ class Stage(Shop):
     def nothing_left(self) -> None:
         """No process, no folder of a mesh, nothing to heal."""
         wait_for(lambda: not self.processes(), "no process is left", 30)
-        healed = self.command("heal")
-        assert healed.returncode == 0, healed.stdout + healed.stderr
-        assert self.command("heal").stdout == "nothing to heal\n"
+        while (healed := self.command("heal")).stdout != "nothing to heal\n":
+            print(healed.stdout)
+            assert healed.returncode == 0, healed.stdout + healed.stderr
+            assert "its mesh is gone, and everything it changed with it" in healed.stdout
         private = self.folder / "r" / "meshchaos"
         assert not private.exists() or list(private.iterdir()) == []
 
@@ -179,6 +184,17 @@ def parent_of(pid: int) -> int:
 def long(phase: str) -> tuple[str, ...]:
     """Options that make one phase last until it is cut."""
     return ("--set", f"spec.phases.{phase}=60s")
+
+
+@contextmanager
+def in_each_phase() -> Iterator[dict[str, tuple[Stage, Running]]]:
+    """Three runs at once, each on a mesh of its own, each in another phase."""
+    with ExitStack() as stack:
+        stages = {phase: stack.enter_context(stage()) for phase in PHASES}
+        runs = {phase: stack.enter_context(one.running("run", SHORT, *long(phase))) for phase, one in stages.items()}
+        for phase, run in runs.items():
+            run.until_said(f"{phase} for 60 s")
+        yield {phase: (stages[phase], runs[phase]) for phase in PHASES}
 
 
 def said(run: Running) -> str:

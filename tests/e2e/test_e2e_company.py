@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.stage import EXPERIMENT, FILE, Stage, kept_up, lines_with, long, said, stage
+from tests.e2e.stage import EXPERIMENT, FILE, SHORT, Stage, kept_up, lines_with, long, said, stage
 
 pytestmark = [pytest.mark.envoy, pytest.mark.e2e]
 
@@ -39,7 +39,7 @@ def healed(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def test_a_second_run_on_one_mesh_is_refused(up: Stage) -> None:
-    with up.running("run", FILE, "--set", "spec.phases.fault=6s") as first:
+    with up.running("run", FILE, "--set", "spec.phases.fault=4s") as first:
         first.until_said("baseline for 1 s")
         line = up.one_line(5, "run", FILE)
         assert "holds it or left changes behind; if it is over, say: meshchaos heal --mesh shop" in line
@@ -71,7 +71,7 @@ def test_two_runs_on_meshes_of_their_own(shop: Stage) -> None:
     ids=["deleted", "edited"],
 )
 def test_a_fault_that_somebody_takes_away(up: Stage, deed: str, words: list[str]) -> None:
-    with up.running("run", FILE, *long("fault")) as run:
+    with up.running("run", SHORT, *long("fault")) as run:
         run.until_said("fault for 60 s")
         up.on_mesh(
             "name = next(o['metadata']['name'] for o in mesh.snapshot().objects if o['kind'] == 'EnvoyFilter')\n"

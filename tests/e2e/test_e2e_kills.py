@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.e2e.stage import FILE, PHASES, Stage, kept_up, lines_with, long, said, stage, stuck
+from tests.e2e.stage import FILE, PHASES, SHORT, Stage, in_each_phase, kept_up, lines_with, long, said, stage, stuck
 from tests.run.shop import wait_for
 
 pytestmark = [pytest.mark.envoy, pytest.mark.e2e]
 
-SPOKEN = {"baseline": "baseline for 60 s", "fault": "fault for 60 s", "recovery": "recovery for 60 s"}
+SPOKEN = {phase: f"{phase} for 60 s" for phase in PHASES}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def abandoned() -> Iterator[Stage]:
     """A mesh that stays up, with a fault whose runner was killed: it expires while the other tests run."""
     with stage() as made, kept_up(made):
-        with made.running("run", FILE, *long("fault")) as run:
+        with made.running("run", SHORT, *long("fault")) as run:
             run.until_said(SPOKEN["fault"])
             run.signal(signal.SIGKILL)
         yield made
@@ -49,25 +49,35 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("victim", BROKEN, ids=lambda victim: victim.__name__)
-def test_kill_9_of_a_part_of_the_mesh_is_an_error(shop: Stage, victim: Callable[[Stage], int], phase: str) -> None:
-    with shop.running("run", FILE, *long(phase)) as run:
-        run.until_said(SPOKEN[phase])
-        os.kill(victim(shop), signal.SIGKILL)
-        assert run.end() == 5, said(run)
-    text = said(run)
-    assert len(lines_with(text, "stopped: ", BROKEN[victim])) == 1, text
-    assert lines_with(text, " ERROR: ", BROKEN[victim]), text
-    result = shop.result()
-    assert result["verdict"] == "ERROR"
-    assert result["leftovers"] == []
-    shop.nothing_left()
+def test_kill_9_of_a_part_of_the_mesh_is_an_error(victim: Callable[[Stage], int]) -> None:
+    with in_each_phase() as running:
+        for shop, _ in running.values():
+            os.kill(victim(shop), signal.SIGKILL)
+        for phase, (shop, run) in running.items():
+            assert run.end() == 5, said(run)
+            text = said(run)
+            assert len(lines_with(text, "stopped: ", BROKEN[victim])) == 1, text
+            assert lines_with(text, " ERROR: ", BROKEN[victim]), text
+            assert lines_with(text, f"{phase} ended early: error"), text
+            result = shop.result()
+            assert result["verdict"] == "ERROR"
+            assert result["leftovers"] == []
+            shop.nothing_left()
+
+
+def test_kill_9_of_the_runner_leaves_nothing() -> None:
+    with in_each_phase() as running:
+        for shop, run in running.values():
+            run.signal(signal.SIGKILL)
+            assert run.end() == -signal.SIGKILL
+            said(run)
+            shop.nothing_left()
 
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_kill_9_of_locust_is_invalid(up: Stage, phase: str) -> None:
-    with up.running("run", FILE, *long(phase)) as run:
+    with up.running("run", SHORT, *long(phase)) as run:
         run.until_said(SPOKEN[phase])
         os.kill(locust(up), signal.SIGKILL)
         assert run.end() == 3, said(run)
@@ -81,18 +91,8 @@ def test_kill_9_of_locust_is_invalid(up: Stage, phase: str) -> None:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_kill_9_of_the_runner_leaves_nothing(shop: Stage, phase: str) -> None:
-    with shop.running("run", FILE, *long(phase)) as run:
-        run.until_said(SPOKEN[phase])
-        run.signal(signal.SIGKILL)
-        assert run.end() == -signal.SIGKILL
-    said(run)
-    shop.nothing_left()
-
-
-@pytest.mark.parametrize("phase", PHASES)
 def test_kill_9_of_the_runner_on_a_mesh_that_stays_up_can_be_healed(up: Stage, phase: str) -> None:
-    with up.running("run", FILE, *long(phase)) as run:
+    with up.running("run", SHORT, *long(phase)) as run:
         run.until_said(SPOKEN[phase])
         run.signal(signal.SIGKILL)
         run.end()
@@ -108,9 +108,9 @@ def test_kill_9_of_the_runner_on_a_mesh_that_stays_up_can_be_healed(up: Stage, p
     assert up.command("heal").stdout == "nothing to heal\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_heals(up: Stage, number: signal.Signals) -> None:
-    with up.running("run", FILE, *long("fault")) as run:
+    with up.running("run", SHORT, *long("fault")) as run:
         run.until_said(SPOKEN["fault"])
         run.signal(number)
         assert run.end() == 130, said(run)
@@ -125,7 +125,7 @@ def test_a_signal_heals(up: Stage, number: signal.Signals) -> None:
 def test_a_second_signal_warns_and_the_third_gives_up(up: Stage, hanging: str) -> None:
     """The mesh hangs, so that healing lasts."""
     serving = up.supervisor()
-    with up.running("run", FILE, *long("fault")) as run:
+    with up.running("run", SHORT, *long("fault")) as run:
         run.until_said(SPOKEN["fault"])
         os.kill(serving, signal.SIGSTOP)
         try:
@@ -148,7 +148,7 @@ def test_a_second_signal_warns_and_the_third_gives_up(up: Stage, hanging: str) -
 
 def test_a_second_signal_waits_for_the_heal(up: Stage) -> None:
     serving = up.supervisor()
-    with up.running("run", FILE, *long("fault")) as run:
+    with up.running("run", SHORT, *long("fault")) as run:
         run.until_said(SPOKEN["fault"])
         os.kill(serving, signal.SIGSTOP)
         try:

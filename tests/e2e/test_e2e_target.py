@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.e2e.stage import EXPERIMENT, FILE, PHASES, Stage, lines_with, long, said
+from tests.e2e.stage import EXPERIMENT, FILE, SHORT, Stage, in_each_phase, lines_with, long, said
 
 pytestmark = [pytest.mark.envoy, pytest.mark.e2e]
 
@@ -48,20 +48,20 @@ def test_a_target_without_anybody_behind_it(shop: Stage) -> None:
     shop.nothing_left()
 
 
-@pytest.mark.parametrize("phase", PHASES)
-def test_a_stub_that_dies(shop: Stage, phase: str) -> None:
-    with shop.running("run", FILE, *long(phase)) as run:
-        run.until_said(f"{phase} for 60 s")
-        os.kill(shop.writing("/stars-", "app.log")[0], signal.SIGKILL)
-        assert run.end() == 5, said(run)
-    assert lines_with(said(run), " ERROR: the program of stars-", ".shop was killed by SIGKILL")
-    result = shop.result()
-    assert (result["verdict"], result["leftovers"]) == ("ERROR", [])
-    shop.nothing_left()
+def test_a_stub_that_dies() -> None:
+    with in_each_phase() as running:
+        for shop, _ in running.values():
+            os.kill(shop.writing("/stars-", "app.log")[0], signal.SIGKILL)
+        for shop, run in running.values():
+            assert run.end() == 5, said(run)
+            assert lines_with(said(run), " ERROR: the program of stars-", ".shop was killed by SIGKILL")
+            result = shop.result()
+            assert (result["verdict"], result["leftovers"]) == ("ERROR", [])
+            shop.nothing_left()
 
 
 def test_every_replica_that_dies(shop: Stage) -> None:
-    with shop.running("run", FILE, *long("fault")) as run:
+    with shop.running("run", SHORT, *long("fault")) as run:
         run.until_said("fault for 60 s")
         for pid in shop.writing("/stars-"):
             os.kill(pid, signal.SIGKILL)

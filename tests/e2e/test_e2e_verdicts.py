@@ -16,8 +16,8 @@ kind: Experiment
 metadata: {{name: {name}}}
 spec:
   hypothesis: The policy of the client hides what happens at the server.
-  load: {{target: "{target}", from: {source}, rate: 100, arrivals: uniform, timeout: 3s}}
-  phases: {{warmup: 500ms, baseline: 1500ms, fault: 3s, recovery: 1s}}
+  load: {{target: "{target}", from: {source}, rate: 150, arrivals: uniform, timeout: 3s}}
+  phases: {{warmup: 300ms, baseline: 500ms, fault: 2s, recovery: 300ms}}
   faults:
     - {fault}
   expect:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -40,77 +38,6 @@ def test_a_run_passes_proves_its_fault_and_can_be_judged_again(shop: Shop) -> No
     judged = shop.result()
     assert judged["expectations"] == result["expectations"]
     assert judged["faults"] == result["faults"]
-    nothing_runs(shop)
-
-
-def test_ctrl_c_in_the_fault_phase_heals(shop: Shop) -> None:
-    with shop.running("run", "no-stars.chaos.yaml", "--set", "spec.phases.fault=60s") as run:
-        run.until_said("fault for 60 s")
-        run.signal(signal.SIGINT)
-        assert run.end() == 130
-    result = shop.result()
-    assert result["reason"] == "interrupted by SIGINT; everything was put back"
-    assert result["faults"][0]["goneAt"] is not None
-    nothing_runs(shop)
-
-
-def test_kill_9_of_the_runner_leaves_nothing(shop: Shop) -> None:
-    with shop.running("run", "no-stars.chaos.yaml", "--set", "spec.phases.fault=60s") as run:
-        run.until_said("fault for 60 s")
-        run.signal(signal.SIGKILL)
-        run.end()
-    nothing_runs(shop)
-
-
-def test_kill_9_of_the_runner_on_a_mesh_that_stays_up_is_healed(shop: Shop) -> None:
-    up = shop.command("mesh", "up")
-    assert up.returncode == 0, up.stderr
-    try:
-        with shop.running("run", "no-stars.chaos.yaml", "--set", "spec.phases.fault=60s") as run:
-            run.until_said("fault for 60 s")
-            run.signal(signal.SIGKILL)
-            run.end()
-        second = shop.command("run", "no-stars.chaos.yaml")
-        assert second.returncode == 5, "no run starts over another's leftovers"
-        assert second.stderr.rstrip().endswith("if it is over, say: meshchaos heal --mesh shop")
-        assert shop.command("heal").returncode == 4, "the run may be alive as far as anybody knows"
-        healed = shop.command("heal", "--force")
-        assert healed.returncode == 0, healed.stdout
-        assert "put back and verified: EnvoyFilter chaos-" in healed.stdout
-        third = shop.command("run", "no-stars.chaos.yaml")
-        assert third.returncode == 0, third.stdout
-    finally:
-        down = shop.command("mesh", "down")
-    assert down.returncode == 0, down.stderr
-    nothing_runs(shop)
-
-
-def test_kill_9_of_locust_is_invalid(shop: Shop) -> None:
-    with shop.running("run", "no-stars.chaos.yaml", "--set", "spec.phases.fault=60s") as run:
-        run.until_said("fault for 60 s")
-        os.kill(run.pid_of("locust", "--headless"), signal.SIGKILL)
-        assert run.end() == 3, run.output.read_text("utf-8")
-    assert "Locust ended before its time (killed by SIGKILL)" in shop.result()["reason"]
-    nothing_runs(shop)
-
-
-def test_kill_9_of_an_envoy_is_error(shop: Shop) -> None:
-    with shop.running("run", "no-stars.chaos.yaml", "--set", "spec.phases.fault=60s") as run:
-        run.until_said("fault for 60 s")
-        os.kill(run.pid_of("envoy", "/mesh/stars-"), signal.SIGKILL)
-        assert run.end() == 5, run.output.read_text("utf-8")
-    result = shop.result()
-    assert result["verdict"] == "ERROR"
-    assert "stars-" in result["reason"]
-    nothing_runs(shop)
-
-
-def test_kill_9_of_the_meshs_supervisor_is_error_and_leaves_nothing(shop: Shop) -> None:
-    with shop.running("run", "no-stars.chaos.yaml", "--set", "spec.phases.fault=60s") as run:
-        run.until_said("fault for 60 s")
-        os.kill(run.pid_of("meshchaos.mesh.local.supervisor"), signal.SIGKILL)
-        assert run.end() == 5, run.output.read_text("utf-8")
-    assert shop.result()["verdict"] == "ERROR"
     nothing_runs(shop)
 
 
