@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.stage import EXPERIMENT, Stage, kept_up, stage
+from tests.e2e.stage import EXPERIMENT, SHORT, Stage, kept_up, stage
 
 FAILING = EXPERIMENT.replace("no-stars", "needs-stars").replace("http://shop.example/", "http://stars:8000/")
 """Its load asks the stars themselves."""
@@ -82,6 +82,7 @@ class Project:
 def project(*, kept_up: bool = False) -> Iterator[Project]:
     with stage() as shop, _keep(shop) if kept_up else contextlib.nullcontext():
         shop.environment.pop("PYTEST_ADDOPTS", None)
+        (shop.folder / SHORT).unlink()
         yield Project(shop)
 
 
