@@ -121,6 +121,16 @@ def test_a_signal_heals(up: Stage, number: signal.Signals) -> None:
     assert up.command("heal").stdout == "nothing to heal\n"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_while_the_mesh_comes_up(shop: Stage, number: signal.Signals) -> None:
+    with shop.running("run", FILE) as run:
+        wait_for(lambda: bool(shop.writing("envoy.log")), "an Envoy starts")
+        run.signal(number)
+        assert run.end() == 130, said(run)
+    assert said(run) == "meshchaos: interrupted; nothing is applied\n"
+    shop.nothing_left()
+
+
 @pytest.mark.parametrize("hanging", ["while it heals", "in the phase"])
 def test_a_second_signal_warns_and_the_third_gives_up(up: Stage, hanging: str) -> None:
     """The mesh hangs, so that healing lasts."""
