@@ -5,12 +5,13 @@ Registered under the entry point group ``meshchaos.checks``; ours and a user's o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
 from meshchaos.experiment.model import Expectation, Experiment, PhaseName, Slo, SpecKind
+from meshchaos.history.asks import Ask
 from meshchaos.history.records import History
 
 
@@ -50,7 +51,10 @@ class Finding:
 
 
 class Check(Protocol):
-    """One thing to judge. A check that raises is ERROR, never PASS (``checks.judge`` sees to it)."""
+    """One thing to judge. A check that raises is ERROR, never PASS (``checks.judge`` sees to it).
+
+    One that needs more than the loads' samples lists it in an attribute ``asks: tuple[Ask, ...]``.
+    """
 
     @property
     def kind(self) -> str: ...
@@ -65,6 +69,11 @@ class Check(Protocol):
         """The verdict over its whole phases, by the test for full phases. ``alpha`` one-sided, FAIL side
         already corrected for the number of checks by the caller.
         """
+
+
+def asks_of(checks: Iterable[Check]) -> tuple[Ask, ...]:
+    """What the checks want watched, each once."""
+    return tuple(dict.fromkeys(ask for check in checks for ask in getattr(check, "asks", ())))
 
 
 class EarlyCheck(Check, Protocol):

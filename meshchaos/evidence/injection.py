@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from meshchaos.errors import EvidenceError
+from meshchaos.evidence.requests import NEGLIGIBLE, POLL, QUIET, Requests, requests_of
 from meshchaos.history.records import FaultRecord, Injection
 from meshchaos.mesh.seam import Proxy, ProxyLogLine
 
@@ -22,12 +23,6 @@ SHOWN = 3
 """Lines of a proxy that go into the report."""
 KEPT = 100
 """Lines kept for that, since the first ones may be from before the fault was live everywhere."""
-QUIET = 0.06
-"""Seconds without a new line after which a proxy with nothing in flight has written all: three flush intervals."""
-POLL = 0.02
-NEGLIGIBLE = 0.005
-"""Requests still in flight, as a share of those counted, that may be missing without moving the share."""
-
 _REFUSED = ("rbac_access_denied", "jwt_authn_access_denied")
 """Details of requests that the server refused ahead of its fault filter: the fault was never drawn for them."""
 
@@ -80,14 +75,6 @@ class _Watched:
     shown: list[ProxyLogLine] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Requests:
-    """Of one proxy's side: in flight now, and all ever (None: not exposed)."""
-
-    active: int
-    total: int | None
-
-
 class InjectionProver:
     """The proof of one fault. Made before the fault's first change, finished after the load has stopped.
 
@@ -131,13 +118,13 @@ class InjectionProver:
             _check_whole(watched, state)
         return replace(record, injections=tuple(injections))
 
-    def _settle(self, deadline: float) -> list[_Requests]:
+    def _settle(self, deadline: float) -> list[Requests]:
         """Reads until nothing is in flight in any proxy and nothing new was written for a while; how things stand in
         each then.
         """
         quiet_since = time.monotonic()
         while True:
-            states = [_requests(watched.proxy, self._proof) for watched in self._watched]
+            states = [requests_of(watched.proxy, self._proof.side) for watched in self._watched]
             marks = [watched.mark for watched in self._watched]
             self.collect()
             now = time.monotonic()
@@ -198,19 +185,10 @@ def _begin(proxy: Proxy, proof: Proof) -> _Watched:
     # Envoy makes a counter at its first use: one that is not there yet stands at 0, if it is exposed at all.
     name = next(iter(sorted(counters)), None)
     before = sum(counters.values()) if counters else None
-    return _Watched(proxy, mark, name, before, _requests(proxy, proof).total)
+    return _Watched(proxy, mark, name, before, requests_of(proxy, proof.side).total)
 
 
-def _requests(proxy: Proxy, proof: Proof) -> _Requests:
-    prefix = rf"^http\.{proof.side}_.*\."
-    found = proxy.stats(rf"{prefix}downstream_rq_active$|{prefix}downstream_rq_total$")
-    # A tunnel is logged when it ends, which may be never; the requests in it are counted and logged behind it.
-    totals = [value for name, value in found.items() if name.endswith("_total") and "_connect;" not in name]
-    active = sum(value for name, value in found.items() if name.endswith("_active"))
-    return _Requests(active, sum(totals) if totals else None)
-
-
-def _check_whole(watched: _Watched, state: _Requests) -> None:
+def _check_whole(watched: _Watched, state: Requests) -> None:
     """Raises EvidenceError unless every request that the proxy counts has its line: a disk that is full, a log that
     somebody rotates or empties take lines away, and who knows whose.
     """

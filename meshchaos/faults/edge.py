@@ -121,7 +121,7 @@ def resolve(fault: HttpFault, mesh: Snapshot, namespace: str) -> Edge:
         others=tuple(one for one in behind if one not in servers),
         target_ports=tuple(sorted(number for number in ports if number is not None)),
         subset_labels=subset_labels,
-        source=_source(fault.sources, mesh, namespace) if fault.sources else None,
+        source=source_of(fault.sources, mesh, namespace) if fault.sources else None,
     )
 
 
@@ -186,7 +186,8 @@ def _subset(
     return chosen, labels
 
 
-def _source(references: Sequence[str], mesh: Snapshot, namespace: str) -> Source:
+def source_of(references: Sequence[str], mesh: Snapshot, namespace: str) -> Source:
+    """Who is meant by a file's ``from``. Raises UserError, CannotPlace."""
     workloads: list[Workload] = []
     identities: list[str] = []
     for reference in references:

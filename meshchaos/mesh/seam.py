@@ -50,7 +50,7 @@ class ProxyLogLine:
     ``start`` is %START_TIME% in epoch seconds, ``duration`` in seconds. ``side`` is ``inbound`` for
     requests to the proxy's own workload, ``outbound`` for those it sends (a gateway's are outbound).
     ``flags`` are the short response flags (``FI``, ``DI``, ``UO``, ...). ``headers`` holds the
-    request headers asked for by ``Mesh.observe``, lower case, absent ones left out.
+    request headers asked for by ``Mesh.observe``, lower case, absent ones left out. ``grpc`` is the grpc-status.
     """
 
     start: float
@@ -70,6 +70,7 @@ class ProxyLogLine:
     hosts_attempted: tuple[str, ...]
     peer: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    grpc: int | None = None
 
 
 class Proxy(Protocol):

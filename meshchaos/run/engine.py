@@ -24,7 +24,7 @@ import meshchaos
 from meshchaos.checks.kind import Verdict
 from meshchaos.checks.steady import steady_state
 from meshchaos.errors import EvidenceError, LoadError, MeshchaosError, MeshError, MeshGone, UserError
-from meshchaos.experiment.model import Experiment, Slo
+from meshchaos.experiment.model import Experiment, Phase, Slo
 from meshchaos.history.records import History
 from meshchaos.mesh.seam import Mesh
 from meshchaos.run import events
@@ -41,7 +41,7 @@ from meshchaos.run.plain import plain
 from meshchaos.run.plan import Plan, plan_words
 from meshchaos.run.recorder import Recorder
 from meshchaos.run.result import Result
-from meshchaos.run.rooms import Prover, Rooms
+from meshchaos.run.rooms import Observer, Prover, Rooms, Scene
 from meshchaos.run.watch import LIFETIME, Interrupted, Watch, latency_limits
 
 _PROBE = 5.0
@@ -67,6 +67,7 @@ class Engine:
     state: str = field(default="preparing", init=False)
     _mesh_gone: bool = field(default=False, init=False)
     """That it is gone was told: once is enough."""
+    _observing: tuple[Observer, ...] = field(default=(), init=False)
 
     def run(self) -> Result:
         """Never raises on account of the mesh, the load or a signal: they are in the result. Raises UserError for
@@ -124,11 +125,12 @@ class Engine:
         for warning in (*self.warnings, *plan.warnings):
             recorder.emit(events.Warned(started, warning))
         stops: list[str] = []
+        scene = Scene(self.mesh, plan, self.folder, self.clock, recorder.emit)
         with self._noted(recorder, stops):
             self.state = "preflight; nothing is applied"
             refuse_held(self.mesh, self.heal_command)
             self._ask(watch)
-            with self._journal(faults), loads:
+            with self._journal(faults), self._observers(scene), loads:
                 self._live(recorder, watch, faults, stops)
         self._tell_trouble(recorder, faults, stops)
         return self._judge(recorder, loads)
@@ -149,7 +151,7 @@ class Engine:
             if not stops and not faults.leftovers and recovery is not None:
                 self.state = "recovery; nothing is applied any more"
                 at = gone or self.clock.now()
-                watch.through(recovery, at, None, Look(self.plan, watch, recovery, at, provers.values()))
+                watch.through(recovery, at, None, self._look(watch, recovery, at, provers))
         self.state = "nothing is applied any more; finishing"
         if {"error", "interrupted"} & set(stops):
             return
@@ -159,6 +161,12 @@ class Engine:
             for health in watch.health():
                 recorder.emit(events.LoadFinished(self.clock.now(), health))
             self._prove(faults, recorder, provers)
+        with self._noted(recorder, stops):
+            for observer in self._observing:
+                observer.finish()
+
+    def _look(self, watch: Watch, phase: Phase, at: float, provers: Mapping[str, Prover]) -> Look:
+        return Look(self.plan, watch, phase, at, (*self._observing, *provers.values()))
 
     def _tell_trouble(self, recorder: Recorder, faults: FaultSet, stops: list[str]) -> None:
         """What went wrong in healing though nothing is left of it."""
@@ -174,6 +182,8 @@ class Engine:
         experiment, loads = self._experiment, watch.loads
         self.mesh.observe(self.rooms.log_headers(self.plan.placements))
         watch.stop()
+        for observer in self._observing:
+            observer.start()
         try:
             loads.start()
         except LoadError as error:
@@ -187,7 +197,7 @@ class Engine:
             if phase is None:
                 continue
             self.state = f"{name}; no fault is applied"
-            watch.through(phase, at, None, Look(self.plan, watch, phase, at))
+            watch.through(phase, at, None, self._look(watch, phase, at, {}))
             at = watch.phases[-1].end
         baseline = experiment.phase("baseline")
         if baseline is not None and experiment.faults:
@@ -220,7 +230,7 @@ class Engine:
             faults.apply(placement)
         live = max(record.live_at or 0.0 for record in faults.records.values())
         self.state = f"fault phase; applied now: {', '.join(str(change.ref) for change in self.plan.changes)}"
-        watch.through(phase, live, faults, Look(self.plan, watch, phase, live, provers.values()))
+        watch.through(phase, live, faults, self._look(watch, phase, live, provers))
 
     def _stop_loads(self, watch: Watch, *, dead: bool) -> None:
         """``dead``: that a generator died may have been said already."""
@@ -249,6 +259,15 @@ class Engine:
             silent = self.rooms.probe(load, min(_PROBE, load.timeout))
             if silent is not None:
                 raise RunStopped("invalid", f"load {load.name}: no answer {load.entry.words}: {silent}")
+
+    @contextmanager
+    def _observers(self, scene: Scene) -> Iterator[None]:
+        self._observing = tuple(self.rooms.observers(scene))
+        try:
+            yield
+        finally:
+            for observer in self._observing:
+                observer.close()
 
     @contextmanager
     def _journal(self, faults: FaultSet) -> Iterator[None]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from meshchaos.checks.kind import Finding
+from meshchaos.history.edges import EdgeRecord
 from meshchaos.history.records import FaultRecord, GeneratorHealth, PhaseRecord
 
 
@@ -97,6 +98,15 @@ class Evidence(Event):
     """The injecting proxies were read; ``record`` holds the injections."""
 
     record: FaultRecord
+
+
+@dataclass(frozen=True, slots=True)
+class EdgesWatched(Event):
+    """The edges that checks asked for, in the order that ``edges.jsonl`` counts them in: when watching began, and again
+    when it ended, with what is missing.
+    """
+
+    edges: tuple[EdgeRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,11 @@ from meshchaos.checks.judge import judge as judge_checks
 from meshchaos.checks.judge import overall
 from meshchaos.checks.kind import Check, Finding, Verdict
 from meshchaos.checks.steady import steady_state
-from meshchaos.errors import UserError
+from meshchaos.errors import EvidenceError, UserError
+from meshchaos.evidence.edge_file import read_edges
 from meshchaos.experiment.model import Experiment
+from meshchaos.history.asks import EdgeAsk
+from meshchaos.history.edges import Edge
 from meshchaos.history.records import FaultRecord, GeneratorHealth, History, PhaseRecord
 from meshchaos.history.samples import Samples
 from meshchaos.run import events
@@ -47,7 +50,7 @@ def judge_run(
     started = next(of_kind(found, events.RunStarted), None)
     if started is None:
         raise UserError(f"{folder}: the history does not say that a run started")
-    history = history_of(experiment, found, samples)
+    history = replace(history_of(experiment, found, samples), edges=_edges(found, folder))
     history = replace(history, generator=_generators(experiment, history, found))
     alpha = 1 - experiment.confidence
     steady = steady_state(checks, history, alpha)
@@ -111,6 +114,20 @@ def history_of(experiment: Experiment, found: Sequence[events.Event], samples: M
         confidence=experiment.confidence,
         notes=tuple(event.message for event in of_kind(found, events.Warned)),
     )
+
+
+def _edges(found: Sequence[events.Event], folder: Path) -> Mapping[EdgeAsk, Edge]:
+    """As the last word on them has it; of a file that cannot be read that is the problem of each."""
+    told = list(of_kind(found, events.EdgesWatched))
+    if not told:
+        return {}
+    records = told[-1].edges
+    if len(told) == 1:  # the run ended before the proxies had written all
+        records = tuple(replace(one, problem=one.problem or "the run was broken off") for one in records)
+    try:
+        return read_edges(folder, records)
+    except EvidenceError as error:
+        return {one.ask: Edge(replace(one, problem=str(error)), (), ()) for one in records}
 
 
 def _verdict(

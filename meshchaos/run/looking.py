@@ -18,27 +18,27 @@ class Collecting(Protocol):
     def collect(self) -> None: ...
 
 
-def collect(provers: Iterable[Collecting]) -> None:
+def collect(sources: Iterable[Collecting]) -> None:
     """Reads what the proxies have said so far. Raises RunStopped when that cannot be read: nothing would be proved."""
     try:
-        for prover in provers:
-            prover.collect()
+        for source in sources:
+            source.collect()
     except EvidenceError as error:
         raise RunStopped("invalid", f"the evidence cannot be read any more: {error}") from error
 
 
 @dataclass
 class Look:
-    """Whether a phase may end now by an early verdict, where the file allows one; ``provers`` are fed first."""
+    """Whether a phase may end now by an early verdict, where the file allows one; ``sources`` are read first."""
 
     plan: Plan
     watch: Watch
     phase: Phase
     start: float
-    provers: Iterable[Collecting] = ()
+    sources: Iterable[Collecting] = ()
 
     def __call__(self, elapsed: float) -> bool:
-        collect(self.provers)
+        collect(self.sources)
         if self.phase.at_least is None or elapsed < self.phase.at_least:
             return False
         present = self.watch.so_far(self.phase, self.start)

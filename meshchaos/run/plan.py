@@ -15,11 +15,13 @@ from meshchaos.checks.kind import Check, CheckContext
 from meshchaos.errors import FileError, UserError
 from meshchaos.experiment.model import Experiment, PhaseName, Slo, Where
 from meshchaos.faults.kind import FaultContext, FaultKind, Placement
+from meshchaos.history.edges import EdgeRecord
 from meshchaos.load.driver import LoadPlan
 from meshchaos.mesh.changes import Change, EditObject, recorded
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Entry, Snapshot
 from meshchaos.run.diff import ObjectDiff, object_diffs
+from meshchaos.run.edges import edges_of
 from meshchaos.run.loads import load_plans
 from meshchaos.run.vocabulary import Kinds
 
@@ -44,6 +46,8 @@ class Plan:
     seconds: float
     needs: tuple[str, ...]
     warnings: tuple[str, ...]
+    edges: tuple[EdgeRecord, ...] = ()
+    """Those that the checks want watched."""
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -98,6 +102,7 @@ def make_plan(
         seconds=seconds,
         needs=tuple(needs),
         warnings=(*warnings, *short),
+        edges=edges_of(checks, snapshot, namespace),
     )
 
 

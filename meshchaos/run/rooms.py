@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from meshchaos.faults.kind import Placement
 from meshchaos.history.records import FaultRecord
 from meshchaos.load.driver import LoadDriver, LoadPlan
 from meshchaos.mesh.seam import Mesh
+from meshchaos.run.clock import Clock
+from meshchaos.run.events import Event
+from meshchaos.run.plan import Plan
 
 
 class Prover(Protocol):
@@ -22,15 +26,46 @@ class Prover(Protocol):
         """The record with its injections, once the lines of all its requests are there. Raises EvidenceError."""
 
 
+class Observer(Protocol):
+    """Gathers what checks asked for beside the loads' samples, while the run lasts, and writes it into its folder.
+
+    What it cannot get is no reason to end the run: it is told with the answer, and the check that asked is INVALID.
+    """
+
+    def start(self) -> None:
+        """Before the first request of the loads. Raises EvidenceError."""
+
+    def collect(self) -> None:
+        """Once a second, in every phase. Quick. Raises EvidenceError."""
+
+    def finish(self) -> None:
+        """After the loads have stopped and drained."""
+
+    def close(self) -> None:
+        """Whatever happened; idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What observers are made from. ``emit`` puts an event into the history."""
+
+    mesh: Mesh
+    plan: Plan
+    folder: Path
+    clock: Clock
+    emit: Callable[[Event], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Rooms:
     """``driver``: a generator for one load, told the tightest latency limit (s) that will be judged. ``prover``:
     begun just before the fault's first change, called with the run's id. ``log_headers``: the request headers that
     proxies must log for the proofs. ``probe``: one request of a load, within so many seconds; why no answer came,
-    or None.
+    or None. ``observers``: of what the plan's checks ask for.
     """
 
     driver: Callable[[LoadPlan, float | None], LoadDriver]
     prover: Callable[[Mesh, Placement, str], Prover]
     log_headers: Callable[[Sequence[Placement]], Sequence[str]]
     probe: Callable[[LoadPlan, float], str | None]
+    observers: Callable[[Scene], Sequence[Observer]] = lambda scene: ()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from meshchaos.evidence.edge_watch import EdgeWatch
 from meshchaos.evidence.injection import InjectionProver
 from meshchaos.faults.kind import Placement
 from meshchaos.faults.observing import needed_headers
+from meshchaos.history.edges import EdgeRecord
 from meshchaos.load.driver import LoadDriver, LoadPlan
 from meshchaos.load.locust_driver import LocustDriver
 from meshchaos.mesh.seam import Mesh
+from meshchaos.run import events
 from meshchaos.run.probe import probe_load
-from meshchaos.run.rooms import Prover, Rooms
+from meshchaos.run.rooms import Observer, Prover, Rooms, Scene
 
 
 def rooms() -> Rooms:
-    return Rooms(driver=_driver, prover=_prover, log_headers=needed_headers, probe=probe_load)
+    return Rooms(driver=_driver, prover=_prover, log_headers=needed_headers, probe=probe_load, observers=_observers)
 
 
 def _driver(plan: LoadPlan, limit: float | None) -> LoadDriver:
@@ -22,3 +27,14 @@ def _driver(plan: LoadPlan, limit: float | None) -> LoadDriver:
 
 def _prover(mesh: Mesh, placement: Placement, _run_id: str) -> Prover:
     return InjectionProver(mesh, placement.proof)
+
+
+def _observers(scene: Scene) -> Sequence[Observer]:
+    found: list[Observer] = []
+    if scene.plan.edges:
+
+        def emit(records: Sequence[EdgeRecord]) -> None:
+            scene.emit(events.EdgesWatched(scene.clock.now(), tuple(records)))
+
+        found.append(EdgeWatch(scene.mesh, scene.plan.edges, scene.folder, emit))
+    return found

@@ -80,4 +80,5 @@ def parse_line(line: bytes) -> ProxyLogLine:
         hosts_attempted=tuple(attempted.split(",")) if attempted and attempted != "-" else (),
         peer=get("peer") or "",
         headers={key: value for key, value in headers.items() if value is not None} if headers else {},
+        grpc=get("grpc"),
     )

@@ -1,0 +1,105 @@
+"""What the proxies of one edge logged in a run, as data."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from meshchaos.history.asks import EdgeAsk
+from meshchaos.mesh.seam import ProxyLogLine
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One replica at an end of an edge. ``name`` is its Pod's, ``name.namespace``; ``address`` its IP."""
+
+    name: str
+    workload: str
+    address: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    sidecar: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeRecord:
+    """An edge as it was found. ``host`` and ``port`` of the service, ``domain`` the cluster's; ``target_ports`` are the
+    containers' behind it; ``identities``: SPIFFE names of the sources, empty where every client is meant. ``clients``
+    and ``servers`` are all replicas that were there at any time of the run. ``since``: when watching began (epoch s).
+    ``problem``: why the lines are not all there.
+    """
+
+    ask: EdgeAsk
+    service: str
+    namespace: str
+    host: str
+    port: int
+    target_ports: tuple[int, ...]
+    identities: tuple[str, ...]
+    clients: tuple[Peer, ...]
+    servers: tuple[Peer, ...]
+    since: float | None = None
+    problem: str | None = None
+
+    def concerns_client(self, line: ProxyLogLine) -> bool:
+        """Whether an outbound line of a client's proxy is of this edge: by the cluster it was routed to, and where no
+        cluster of the service was (no route, a dead end of our own) by what it asked for.
+        """
+        if line.cluster.startswith(f"outbound|{self.port}|") and line.cluster.endswith(f"|{self.host}"):
+            return True
+        if line.cluster and "|chaos-" not in line.cluster:
+            return False
+        name, _, port = line.authority.partition(":")
+        return name in self._names() and int(port or 80) == self.port if port.isdigit() or not port else False
+
+    def concerns_server(self, line: ProxyLogLine) -> bool:
+        """Whether an inbound line of a server's proxy is of this edge, as far as the client shows its identity."""
+        if line.cluster and line.cluster not in {f"inbound|{number}||" for number in self.target_ports}:
+            return False
+        return not self.identities or line.peer in self.identities
+
+    def cluster_pattern(self) -> str:
+        """A regular expression of the service's clusters in a client's proxy, subsets too; group 1 is the subset."""
+        return rf"outbound\|{self.port}\|([^|]*)\|{re.escape(self.host)}"
+
+    def _names(self) -> tuple[str, ...]:
+        full = f"{self.service}.{self.namespace}"
+        return (self.service, full, f"{full}.svc", self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLine:
+    """``proxy``: ``replica.namespace`` of the proxy that logged it."""
+
+    proxy: str
+    line: ProxyLogLine
+
+
+@dataclass(frozen=True, slots=True)
+class StatPoint:
+    """One look at one statistic: ``name`` is Envoy's in full, ``at`` epoch seconds."""
+
+    at: float
+    proxy: str
+    name: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The answer to an ``EdgeAsk``. ``sent``: the clients' lines, ``received`` the servers', each by its start."""
+
+    record: EdgeRecord
+    sent: tuple[EdgeLine, ...]
+    received: tuple[EdgeLine, ...]
+    stats: tuple[StatPoint, ...] = ()
+
+
+def between(lines: tuple[EdgeLine, ...], start: float, end: float) -> tuple[EdgeLine, ...]:
+    """Those whose request started in [start, end)."""
+
+    def key(one: EdgeLine) -> float:
+        return one.line.start
+
+    return lines[bisect_left(lines, start, key=key) : bisect_left(lines, end, key=key)]

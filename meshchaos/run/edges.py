@@ -1,0 +1,81 @@
+"""The edges that checks ask for, found on one mesh; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meshchaos.checks.kind import Check
+from meshchaos.errors import FileError, UserError
+from meshchaos.faults.edge import pod_specs, source_of
+from meshchaos.history.asks import EdgeAsk
+from meshchaos.history.edges import EdgeRecord, Peer
+from meshchaos.mesh.istio.ports import target_port
+from meshchaos.mesh.istio.services import Service, ServicePort, find_service, workloads_of
+from meshchaos.mesh.seam import Snapshot, Workload
+
+
+def edges_of(checks: Sequence[Check], mesh: Snapshot, namespace: str) -> tuple[EdgeRecord, ...]:
+    """Every edge asked for, each once. Raises FileError, at the expectation that asked, for a name that is nobody's."""
+    found: dict[EdgeAsk, EdgeRecord] = {}
+    for check in checks:
+        for ask in getattr(check, "asks", ()):
+            if not isinstance(ask, EdgeAsk) or ask in found:
+                continue
+            try:
+                found[ask] = edge_of(ask, mesh, namespace)
+            except UserError as error:
+                where = getattr(check, "where", None)
+                if where is None or isinstance(error, FileError):
+                    raise
+                raise FileError(str(error), file=where.file, line=where.line, col=where.col, path=where.path) from error
+    return tuple(found.values())
+
+
+def edge_of(ask: EdgeAsk, mesh: Snapshot, namespace: str) -> EdgeRecord:
+    """One edge. Raises UserError for names that are nobody's, and for a service whose port is not clear.
+
+    Clients without a sidecar leave no lines; where all are such, ``problem`` says so.
+    """
+    reference = find_service(mesh.objects, ask.to, namespace, mesh.domain)
+    service, port = reference.service, reference.port
+    if port is None:
+        listed = ", ".join(f"{one.number} ({one.protocol})" for one in service.ports)
+        raise UserError(f"service {service} has several ports, {listed}: write to: {service.name}:<port>")
+    servers = workloads_of(service, mesh.workloads)
+    source = source_of(ask.sources, mesh, namespace) if ask.sources else None
+    clients = [one for one in (source.workloads if source else mesh.workloads) if one.sidecar or one.gateway]
+    problem = None
+    if not clients:
+        problem = (
+            f"{', '.join(ask.sources) or 'no client'} has no sidecar, so no proxy logs what it sends; label its "
+            "namespace istio-injection: enabled"
+        )
+    return EdgeRecord(
+        ask=ask,
+        service=service.name,
+        namespace=service.namespace,
+        host=service.host,
+        port=port.number,
+        target_ports=_target_ports(service, port, servers, mesh),
+        identities=source.identities if source else (),
+        clients=peers(clients),
+        servers=peers(servers),
+        problem=problem,
+    )
+
+
+def peers(workloads: Sequence[Workload]) -> tuple[Peer, ...]:
+    """Their replicas, each of them."""
+    return tuple(
+        Peer(f"{r.name}.{r.namespace}", one.name, r.address, dict(r.labels), r.sidecar or one.gateway)
+        for one in workloads
+        for r in one.replicas
+    )
+
+
+def _target_ports(service: Service, port: ServicePort, servers: Sequence[Workload], mesh: Snapshot) -> tuple[int, ...]:
+    specs = pod_specs(mesh)
+    numbers = {target_port(port.spec, specs.get((one.namespace, one.name))) for one in servers}
+    if None in numbers:
+        raise UserError(f"no container of {service} declares the port {port.spec.get('targetPort')!r}")
+    return tuple(sorted(number for number in numbers if number is not None))
