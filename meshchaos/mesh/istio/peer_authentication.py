@@ -22,26 +22,44 @@ def mode(
     """The mode of one port of a workload: the port's, else the workload's, the namespace's, the mesh's, PERMISSIVE.
 
     The oldest PeerAuthentication wins at each scope; UNSET inherits. ``portLevelMtls`` counts container ports and is
-    read only in a policy with a selector.
+    read only in a policy with a selector; one of the root namespace with a selector does nothing.
     """
-    mesh: Manifest | None = None
-    of_namespace: Manifest | None = None
-    of_workload: Manifest | None = None
-    for policy in oldest_first(objects, "PeerAuthentication"):
-        place = namespace_of(policy)
-        chosen = ((policy.get("spec") or {}).get("selector") or {}).get("matchLabels")
-        if not chosen:
-            if place == root_namespace:
-                mesh = mesh or policy
-            if place == namespace and place != root_namespace:
-                of_namespace = of_namespace or policy
-        elif place == namespace and selects(chosen, labels):
-            of_workload = of_workload or policy
-    result: Mode = "PERMISSIVE"
-    for item in (mesh, of_namespace, of_workload):
-        result = _said((item or {}).get("spec")) or result
-    levels = ((of_workload or {}).get("spec") or {}).get("portLevelMtls") or {}
-    return _said({"mtls": levels.get(str(target_port)) or levels.get(target_port)}) or result
+    ordered = oldest_first(objects, "PeerAuthentication")
+    of_workload = next(
+        (
+            policy
+            for policy in ordered
+            if namespace_of(policy) == namespace != root_namespace
+            if (chosen := _selector(policy)) and selects(chosen, labels)
+        ),
+        None,
+    )
+    spec = (of_workload or {}).get("spec") or {}
+    levels = spec.get("portLevelMtls") or {}
+    return (
+        _said({"mtls": levels.get(str(target_port)) or levels.get(target_port)})
+        or _said(spec)
+        or namespace_mode(ordered, namespace, root_namespace)
+    )
+
+
+def namespace_mode(objects: Iterable[Manifest], namespace: str, root_namespace: str = ROOT_NAMESPACE) -> Mode:
+    """What a namespace demands of its workloads that have no policy of their own: its own, the mesh's, PERMISSIVE.
+
+    A client goes by this, too: with DISABLE its clusters of the namespace's services know no TLS at all, whatever
+    their workloads say (``PushContext.BestEffortInferServiceMTLSMode``).
+    """
+    ordered = oldest_first(objects, "PeerAuthentication")
+    for place in (namespace, root_namespace):
+        found = next((one for one in ordered if namespace_of(one) == place and not _selector(one)), None)
+        said = _said((found or {}).get("spec"))
+        if said is not None:
+            return said
+    return "PERMISSIVE"
+
+
+def _selector(policy: Manifest) -> Mapping[str, str]:
+    return ((policy.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
 
 
 def _said(spec: Mapping[str, object] | None) -> Mode | None:

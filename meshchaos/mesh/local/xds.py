@@ -31,6 +31,10 @@ TYPES: Final[Mapping[str, str]] = {
 }
 
 
+_AGAIN: Final = 3
+"""How often Envoy is answered anew before a poll from no version counts as a refusal."""
+
+
 class Refusal(Exception):
     """Envoy refused a version."""
 
@@ -47,11 +51,14 @@ class _Subscription:
     Envoy may hold several subscriptions of one name: a changed cluster asks for its endpoints anew, from no version,
     while the one it replaces still waits. ``sent`` counts the answers with ``offered`` that nobody reported on yet,
     by the version they were given to: a poll that comes back with that version is a refusal, any other a newcomer.
+    From no version at all both come: a cluster that is replaced within Envoy's 5 ms between two polls never reports,
+    and its successor asks anew. Such a poll is answered again; ``again`` counts how often.
     """
 
     offered: int = 0
     body: bytes = b""
     sent: Counter[int] = field(default_factory=Counter)
+    again: int = 0
     accepted: int = 0
     refused: int = 0
     polls: list[_Poll] = field(default_factory=list)
@@ -99,6 +106,7 @@ class ProxyFeed:
         found = self._subscriptions.setdefault(key, _Subscription())
         found.offered = next(self._versions)
         found.sent.clear()
+        found.again = 0
         answer = {"version_info": str(found.offered), "resources": resources, "type_url": TYPES[key[0]]}
         found.body = json.dumps(answer, separators=(",", ":")).encode()
         if self.by_file(key):
@@ -180,9 +188,13 @@ class ProxyFeed:
         if poll.version == found.offered:
             found.accepted = found.offered
             found.sent -= Counter(list(found.sent)[:1])
+            found.again = 0
         elif found.sent[poll.version]:
             found.sent[poll.version] -= 1
-            found.refused = poll.refused = found.offered
+            if poll.version == 0 and found.again < _AGAIN:
+                found.again += 1
+            else:
+                found.refused = poll.refused = found.offered
         found.wake()
         self._answer(found)
 

@@ -48,7 +48,8 @@ _TOUCHES: Mapping[str, frozenset[Family]] = {
     # Subsets have endpoints of their own; consistentHash and HTTP/2 show in routes.
     "DestinationRule": frozenset({"clusters", "endpoints", "outbound_routes"}),
     "Gateway": frozenset({"listeners", "outbound_routes"}),
-    "PeerAuthentication": frozenset({"listeners"}),
+    # Clients see whether a server takes mutual TLS: by its endpoints, and by its namespace in their clusters.
+    "PeerAuthentication": frozenset({"listeners", "clusters", "endpoints"}),
     "AuthorizationPolicy": frozenset({"listeners"}),
     "RequestAuthentication": frozenset({"listeners"}),
     "Namespace": frozenset(),

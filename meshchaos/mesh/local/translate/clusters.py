@@ -83,7 +83,7 @@ def _outbound(index: Index, replica: LocalReplica) -> dict[str, Json]:
         found = index.clusters[key] = {}
         for service, port, subset, rule in _destinations(index, replica):
             place = (key, service.host, port.number, subset)
-            inputs = (rule, index.identities[service.host])
+            inputs = (rule, index.identities[service.host], index.namespace_mode(service.namespace))
             kept = index.single_clusters.get(place)
             if kept is None or kept[0] != inputs:
                 kept = index.single_clusters[place] = (inputs, _cluster(index, service, port, subset, rule))
@@ -123,6 +123,8 @@ def _transport(index: Index, service: Service, port: ServicePort, subset: str, p
     identities = index.identities[service.host]
     http2 = speaks_http2(policy, port.protocol)
     if tls is None:
+        if index.namespace_mode(service.namespace) == "DISABLE":
+            return {}
         return {"transport_socket_matches": socket_matches(upstream_mutual(server_name, identities, http2=http2))}
     if tls.get("mode") == "ISTIO_MUTUAL":
         names = tls.get("subjectAltNames") or identities
@@ -158,7 +160,9 @@ def _endpoint(index: Index, member: LocalReplica, port: ServicePort) -> Json | N
     workload = f"{member.workload};{member.namespace};{member.labels.get('app', '')};{member.labels.get('version', '')}"
     fields: Json = {"istio": {"workload": workload}}
     if member.sidecar and not member.gateway:
-        fields["envoy.transport_socket_match"] = {"tlsMode": "istio"}
+        # A server that takes no mutual TLS is spoken to in plaintext (``xds/endpoints/mtls_checker.go``).
+        if index.mode(member, number) != "DISABLE":
+            fields["envoy.transport_socket_match"] = {"tlsMode": "istio"}
         address = socket_address(member.address, bind_port(number))
     elif member.gateway:
         address = socket_address(member.address, bind_port(number))

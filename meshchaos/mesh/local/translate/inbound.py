@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from meshchaos.mesh.istio.peer_authentication import Mode, mode
+from meshchaos.mesh.istio.peer_authentication import Mode
 from meshchaos.mesh.istio.ports import is_http
 from meshchaos.mesh.local.translate.access_log import access_log
 from meshchaos.mesh.local.translate.http_manager import connection_manager
@@ -80,7 +80,7 @@ def inbound_listener(index: Index, replica: LocalReplica) -> Json:
     sniffed: list[int] = []
     for target in targets:
         kind: _Kind = "http" if is_http(target.port.protocol) else "auto" if target.port.protocol == "auto" else "tcp"
-        demanded = mode(index.of_kind("PeerAuthentication"), replica.namespace, replica.labels, target.number)
+        demanded = index.mode(replica, target.number)
         if kind == "auto" and demanded != "STRICT":
             sniffed.append(target.number)
         chains += [_filter_chain(index, replica, target, chain) for chain in _CHAINS[kind, demanded]]

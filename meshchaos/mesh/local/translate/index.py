@@ -14,6 +14,7 @@ from typing import Any
 from meshchaos.mesh.istio.destination_rules import effective, host_of
 from meshchaos.mesh.istio.hosts import is_wildcard, matches, most_specific
 from meshchaos.mesh.istio.order import age, namespace_of
+from meshchaos.mesh.istio.peer_authentication import Mode, mode, namespace_mode
 from meshchaos.mesh.istio.ports import target_port
 from meshchaos.mesh.istio.services import Service, ServicePort, services, workloads_of
 from meshchaos.mesh.istio.virtual_services import MESH, bound, hosts_of
@@ -61,14 +62,17 @@ class Index:
         # hosts carry what they were made from, and outlive the sets that they are in.
         addresses = kept is not None and kept.world.service_addresses == world.service_addresses
         rules = kept is not None and self._same(kept, "DestinationRule")
-        members = rules and kept is not None and kept.identities == self.identities
+        demands = kept is not None and self._same(kept, "PeerAuthentication")
+        members = rules and demands and kept is not None and kept.identities == self.identities
         routes = rules and addresses and kept is not None and self._same(kept, "VirtualService")
         self._rules: dict[Any, Manifest | None] = kept._rules if kept and rules else {}
         self._former_rules: Mapping[Any, Manifest | None] = kept._rules if kept else {}
         self.single_clusters: dict[Any, Any] = kept.single_clusters if kept else {}
         self.clusters: dict[Any, dict[str, Json]] = kept.clusters if kept and members else {}
-        self.endpoints: dict[Any, Json] = kept.endpoints if kept and same_replicas else {}
-        self.endpoint_sets: dict[Any, dict[str, Json]] = kept.endpoint_sets if kept and same_replicas and rules else {}
+        places = same_replicas and demands
+        self.endpoints: dict[Any, Json] = kept.endpoints if kept and places else {}
+        self.endpoint_sets: dict[Any, dict[str, Json]] = kept.endpoint_sets if kept and places and rules else {}
+        self._namespace_modes: dict[str, Mode] = kept._namespace_modes if kept and demands else {}
         self.virtual_hosts: dict[Any, Any] = kept.virtual_hosts if kept and addresses else {}
         self.routes: dict[Any, Any] = kept.routes if kept and routes else {}
         self._owners: dict[str, _Owners] = kept._owners if kept and routes else {}
@@ -120,6 +124,16 @@ class Index:
         target = port.spec.get("targetPort")
         named = isinstance(target, str) and not target.isdigit()
         return target_port(port.spec, self.pod_spec(replica) if named else None)
+
+    def mode(self, replica: LocalReplica, number: int) -> Mode:
+        """What a replica demands at a container port."""
+        return mode(self.of_kind("PeerAuthentication"), replica.namespace, replica.labels, number)
+
+    def namespace_mode(self, namespace: str) -> Mode:
+        """What a namespace's workloads demand that have no policy of their own."""
+        if namespace not in self._namespace_modes:
+            self._namespace_modes[namespace] = namespace_mode(self.of_kind("PeerAuthentication"), namespace)
+        return self._namespace_modes[namespace]
 
     def rule(self, host: str, replica: LocalReplica) -> Manifest | None:
         """The effective DestinationRule of a client for a host."""

@@ -98,6 +98,11 @@ GOOD = {
                     "@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault
                     abort: {http_status: 503, percentage: {numerator: 1000000, denominator: MILLION}}
     """,
+    "PeerAuthentication": """
+        selector: {matchLabels: {app: reviews}}
+        mtls: {mode: STRICT}
+        portLevelMtls: {"9080": {mode: DISABLE}, "9090": {mode: UNSET}}
+    """,
     "Service": """
         selector: {app: reviews}
         type: NodePort
@@ -279,6 +284,18 @@ BAD = [
         "no such filter",
     ),
     ("EnvoyFilter", "spec/priority", 1, "spec.priority: not supported by the local mesh"),
+    ("PeerAuthentication", "spec/mtls/mode", "strict", "is the text 'strict'; did you mean STRICT?"),
+    ("PeerAuthentication", "spec/mtls", "STRICT", "spec.mtls: must be a mapping, is the text 'STRICT'"),
+    ("PeerAuthentication", "spec/selector", ..., "portLevelMtls needs a selector"),
+    ("PeerAuthentication", "spec/portLevelMtls", {}, "spec.portLevelMtls: must not be empty"),
+    ("PeerAuthentication", "spec/portLevelMtls", {"http": {}}, "'http' must be a container port"),
+    ("PeerAuthentication", "spec/portLevelMtls", {0: {}}, "0 must be a container port, from 1 to 65535"),
+    (
+        "PeerAuthentication",
+        "spec/selector/labels",
+        {},
+        "spec.selector.labels: unknown field; did you mean matchLabels?",
+    ),
     ("Service", "spec/clusterIP", "None", "headless Services (clusterIP: None) are not supported"),
     ("Service", "spec/type", "ExternalName", "ExternalName Services are not supported"),
     ("Service", "spec/ports/0/name", ..., "with several ports each needs a name"),
@@ -366,6 +383,12 @@ def test_defaults_are_those_of_the_api_server() -> None:
     ports = admit(an_object("Service"))["spec"]["ports"]
     assert [(port["protocol"], port["targetPort"]) for port in ports] == [("TCP", "web"), ("TCP", 90)]
     assert manifest["spec"].get("replicas") is None, "the argument was changed in place"
+
+
+def test_ports_without_quotes_become_the_texts_that_json_makes_of_them() -> None:
+    manifest = an_object("PeerAuthentication")
+    manifest["spec"]["portLevelMtls"] = {9080: {"mode": "STRICT"}}
+    assert admit(manifest)["spec"]["portLevelMtls"] == {"9080": {"mode": "STRICT"}}
 
 
 def test_a_whole_float_becomes_the_integer_that_json_makes_of_it() -> None:

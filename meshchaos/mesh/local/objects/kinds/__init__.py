@@ -13,11 +13,12 @@ from meshchaos.mesh.local.objects.kinds import (
     destination_rule,
     envoy_filter,
     gateway,
+    peer_authentication,
     virtual_service,
 )
 from meshchaos.mesh.local.objects.kinds.kind import Kind
 
-_MODULES = (core, deployment, destination_rule, envoy_filter, gateway, virtual_service)
+_MODULES = (core, deployment, destination_rule, envoy_filter, gateway, peer_authentication, virtual_service)
 
 REGISTRY: Final[dict[str, Kind]] = {kind.name: kind for module in _MODULES for kind in module.KINDS}
 
@@ -25,7 +26,7 @@ _YET: Final = "is not supported by the local mesh yet"
 _AS_DEPLOYMENT: Final = "is not supported by the local mesh; write it as a Deployment"
 
 REFUSED: Final[dict[str, str]] = {
-    **dict.fromkeys(("PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication"), _YET),
+    **dict.fromkeys(("AuthorizationPolicy", "RequestAuthentication"), _YET),
     **dict.fromkeys(("Telemetry", "ServiceEntry", "WorkloadEntry", "WorkloadGroup", "Sidecar"), _YET),
     **dict.fromkeys(("ProxyConfig", "WasmPlugin", "Ingress", "NetworkPolicy"), "is not supported by the local mesh"),
     **dict.fromkeys(("HTTPRoute", "GRPCRoute", "GatewayClass", "ReferenceGrant"), _YET),

@@ -9,9 +9,14 @@ from meshchaos.mesh.local.objects.values import dns_label, label_key, label_valu
 
 ISTIO_NETWORKING = ("networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3")
 
+ISTIO_SECURITY = ("security.istio.io/v1", "security.istio.io/v1beta1")
+
 PORT_SELECTOR = record({"number": integer(1, 65535)}, required=("number",))
 
 LABELS = mapping(text(label_value, empty=True), key=label_key)
+
+SELECTOR = record({"matchLabels": LABELS})
+"""Istio's WorkloadSelector of security and telemetry; without labels it is the same as none."""
 
 
 def _visibility(value: Any) -> str | None:
