@@ -108,11 +108,12 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     except MeshchaosError as error:
         _say(f"meshchaos: {error}")
         code = error.exit_code
-    except Exception:
+    except Exception as error:
         import traceback
 
         _say(traceback.format_exc().rstrip())
-        _say("meshchaos: a bug of meshchaos, not of yours; `meshchaos heal` says whether anything is left")
+        whose = "; ".join(getattr(error, "__notes__", ())) or "a bug of meshchaos, not of yours"
+        _say(f"meshchaos: {whose}; `meshchaos heal` says whether anything is left")
         code = 5
     sys.exit(code)
 

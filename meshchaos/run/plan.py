@@ -23,7 +23,7 @@ from meshchaos.mesh.seam import Entry, Snapshot
 from meshchaos.run.diff import ObjectDiff, object_diffs
 from meshchaos.run.edges import edges_of
 from meshchaos.run.loads import load_plans
-from meshchaos.run.vocabulary import Kinds
+from meshchaos.run.vocabulary import Kinds, plugs
 
 _SLACK = 15.0
 """Seconds that a run takes beside its phases: starting the load, confirming, draining."""
@@ -134,15 +134,16 @@ def place(
     for fault in experiment.faults:
         kind = kinds.faults[fault.kind]
         context = FaultContext(fault_id(run_id, fault.index), fault.index, seed, namespace, claims)
-        with _at(fault.where):
+        with _at(fault.where), plugs(kind):
             placed.append((kind, kind.place(fault.spec, snapshot, context)))
     families: dict[str, list[tuple[FaultKind, Placement]]] = {}
     for kind, placement in placed:
         families.setdefault(getattr(kind, "family", type(kind).__qualname__), []).append((kind, placement))
     combined: list[Placement] = []
     for members in families.values():
-        with _at(experiment.where):
-            combined += members[0][0].combine(tuple(placement for _, placement in members))
+        kind, together = members[0][0], tuple(placement for _, placement in members)
+        with _at(experiment.where), plugs(kind):
+            combined += kind.combine(together) if hasattr(kind, "combine") else together
     order = {fault_id(run_id, fault.index): fault.index for fault in experiment.faults}
     placements = sorted(combined, key=lambda placement: order.get(placement.id, len(order)))
     present = {ref_of(manifest): manifest for manifest in snapshot.objects}
@@ -183,7 +184,8 @@ def make_checks(experiment: Experiment, kinds: Kinds, slos: Mapping[str, Slo]) -
     made: list[Check] = []
     seen: dict[str, int] = {}
     for expectation in experiment.expect:
-        its = kinds.checks[expectation.kind].checks(expectation, context)
+        with plugs(kinds.checks[expectation.kind]):
+            its = tuple(kinds.checks[expectation.kind].checks(expectation, context))
         if not its:  # a plug-in's mistake, and the run would pass without having judged it
             with _at(expectation.where):
                 raise UserError(f"{expectation.kind}: the plug-in made no check of it, so it would not be judged")
@@ -207,7 +209,10 @@ def sample_needs(
     needs: list[str] = []
     short: list[str] = []
     for expectation in experiment.expect:
-        for need in kinds.checks[expectation.kind].plan(expectation, context) or ():
+        kind = kinds.checks[expectation.kind]
+        with plugs(kind):
+            found = kind.plan(expectation, context) if hasattr(kind, "plan") else None
+        for need in found or ():
             needs.append(_need_line(need, assume))
             if need.warning is not None:
                 short.append(need.warning)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, cast
 
 from meshchaos.checks.kind import CheckKind
-from meshchaos.errors import UserError
+from meshchaos.errors import MeshchaosError, UserError
 from meshchaos.experiment.model import SpecKind, Vocabulary
 from meshchaos.faults.kind import FaultKind
 
@@ -41,6 +42,20 @@ def load_kinds() -> Kinds:
         faults=cast("Mapping[str, FaultKind]", _load(FAULTS, "place")),
         checks=cast("Mapping[str, CheckKind]", _load(CHECKS, "checks")),
     )
+
+
+@contextmanager
+def plugs(kind: FaultKind | CheckKind) -> Iterator[None]:
+    """A bug of a plug-in inside keeps its traceback, with a note that says whose it is."""
+    try:
+        yield
+    except MeshchaosError:
+        raise
+    except Exception as error:
+        module = type(kind).__module__
+        if module.partition(".")[0] != "meshchaos":
+            error.add_note(f"raised in `{kind.kind.key}`, which {module} brings: a bug of that plug-in")
+        raise
 
 
 def _load(group: str, method: str) -> dict[str, Any]:

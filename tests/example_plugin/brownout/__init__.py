@@ -1,0 +1,1 @@
+"""A fault and an expectation of one's own."""
