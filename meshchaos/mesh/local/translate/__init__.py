@@ -18,6 +18,7 @@ from meshchaos.mesh.local.translate.gateway import gateway_route_configurations
 from meshchaos.mesh.local.translate.inbound import inbound_listener
 from meshchaos.mesh.local.translate.index import Index
 from meshchaos.mesh.local.translate.outbound import gateway_listeners, sidecar_listeners
+from meshchaos.mesh.local.translate.telemetry import with_telemetry
 from meshchaos.mesh.local.translate.virtual_hosts import inbound_routes, sidecar_routes
 from meshchaos.mesh.local.world import LocalReplica, ProxyResources, World
 
@@ -52,6 +53,7 @@ _TOUCHES: Mapping[str, frozenset[Family]] = {
     "PeerAuthentication": frozenset({"listeners", "clusters", "endpoints"}),
     "AuthorizationPolicy": frozenset({"listeners"}),
     "RequestAuthentication": frozenset({"listeners"}),
+    "Telemetry": frozenset({"listeners"}),
     "Namespace": frozenset(),
     "ServiceAccount": frozenset(),
     "Deployment": frozenset(),
@@ -75,7 +77,7 @@ def listeners(index: Index, replica: LocalReplica) -> dict[str, Mapping[str, Any
         made = gateway_listeners(index, replica)
     else:
         made = [inbound_listener(index, replica), *sidecar_listeners(index, replica)]
-    return {str(listener["name"]): listener for listener in made}
+    return {str(listener["name"]): listener for listener in with_telemetry(index, replica, made)}
 
 
 def outbound_routes(index: Index, replica: LocalReplica) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,7 @@
-"""The access log of every proxy: one JSON line a request, and its reader.
+"""The access log of every proxy: one JSON line a request or TCP connection, and its reader.
 
-The format is ours alone: whoever changes a field here changes ``parse_line`` with it.
+The format is ours alone: whoever changes a field here changes ``parse_line`` with it, and ``mesh.local.metrics``, which
+reads the same lines. What users ask for by Telemetry goes to another file (``translate.telemetry``).
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ FORMAT: dict[str, str] = {
     "peer": "%DOWNSTREAM_PEER_URI_SAN%",
     "received": "%BYTES_RECEIVED%",
     "sent": "%BYTES_SENT%",
+    "wire_received": "%DOWNSTREAM_WIRE_BYTES_RECEIVED%",
+    "wire_sent": "%DOWNSTREAM_WIRE_BYTES_SENT%",
+    "remote": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
+    "upstream_peer": "%UPSTREAM_PEER_URI_SAN%",
+    "content_type": "%REQ(CONTENT-TYPE)%",
+    "connection": "%CONNECTION_ID%",
 }
 """Key of the line -> Envoy's operator. Times: ``start`` epoch seconds, ``us`` microseconds from the request's first
 byte to the response's last, null where there was no such byte; ``ms`` is there always.
@@ -42,16 +49,36 @@ _decoded = json.JSONDecoder().raw_decode
 """``json.loads`` without guessing the encoding: half the time, over a hundred thousand lines a run."""
 
 
+CONNECTED = "connected.log"
+"""Beside ``access.log``: a line for each TCP connection when it is there, which its line in ``access.log`` ends."""
+
+ENDED: Json = {"log_type_filter": {"types": ["TcpConnectionEnd"]}}
+"""Of a TCP proxy that also tells of its connections when they begin."""
+
+
 def access_log(path: str, side: str, headers: Sequence[str]) -> list[Json]:
-    """The ``access_log`` of a connection manager or TCP proxy. ``side``: ``inbound`` or ``outbound``."""
+    """The ``access_log`` of a connection manager. ``side``: ``inbound`` or ``outbound``."""
     fields: Json = {"side": side, **FORMAT}
     if side == "inbound":
         # A client's rewrite sends the original path along; filters and evidence of the server go by the path itself.
         fields["path"] = "%REQ(:PATH)%"
     if headers:
         fields["headers"] = {name: f"%REQ({name})%" for name in headers}
+    return [_file(path, fields)]
+
+
+def connection_log(folder: str, side: str) -> Json:
+    """What a TCP proxy logs: a connection when it begins and when it has ended, its line without a method."""
+    begun = {"log_type_filter": {"types": ["TcpUpstreamConnected"]}}
+    logs = [{**one, "filter": ENDED} for one in access_log(f"{folder}/access.log", side, ())] + [
+        {**_file(f"{folder}/{CONNECTED}", {"side": side, **FORMAT}), "filter": begun}
+    ]
+    return {"access_log": logs, "access_log_options": {"flush_access_log_on_connected": True}}
+
+
+def _file(path: str, fields: Json) -> Json:
     config = extension("access_loggers.file.v3.FileAccessLog", path=path, log_format={"json_format": fields})
-    return [{"name": "envoy.access_loggers.file", "typed_config": config}]
+    return {"name": "envoy.access_loggers.file", "typed_config": config}
 
 
 def parse_line(line: bytes) -> ProxyLogLine:

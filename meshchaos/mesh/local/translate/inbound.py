@@ -11,7 +11,7 @@ from typing import Literal
 
 from meshchaos.mesh.istio.peer_authentication import Mode
 from meshchaos.mesh.istio.ports import is_http
-from meshchaos.mesh.local.translate.access_log import access_log
+from meshchaos.mesh.local.translate.access_log import connection_log
 from meshchaos.mesh.local.translate.http_manager import connection_manager
 from meshchaos.mesh.local.translate.index import Index, Target
 from meshchaos.mesh.local.translate.names import (
@@ -127,7 +127,7 @@ def tcp_proxy(replica: LocalReplica, side: str, cluster: str, *, stat_prefix: st
         "filters.network.tcp_proxy.v3.TcpProxy",
         stat_prefix=stat_prefix,
         cluster=cluster,
-        access_log=access_log(f"{replica.logs or replica.directory}/access.log", side, ()),
+        **connection_log(replica.logs or replica.directory, side),
     )
     return {"name": "envoy.filters.network.tcp_proxy", "typed_config": fields}
 

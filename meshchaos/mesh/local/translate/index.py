@@ -17,6 +17,8 @@ from meshchaos.mesh.istio.order import age, namespace_of
 from meshchaos.mesh.istio.peer_authentication import Mode, mode, namespace_mode
 from meshchaos.mesh.istio.ports import target_port
 from meshchaos.mesh.istio.services import Service, ServicePort, services, workloads_of
+from meshchaos.mesh.istio.telemetry import AccessLogging, access_logging
+from meshchaos.mesh.istio.telemetry import Mode as Side
 from meshchaos.mesh.istio.virtual_services import MESH, bound, hosts_of
 from meshchaos.mesh.local.translate.names import Json
 from meshchaos.mesh.local.world import LocalReplica, World
@@ -134,6 +136,10 @@ class Index:
         if namespace not in self._namespace_modes:
             self._namespace_modes[namespace] = namespace_mode(self.of_kind("PeerAuthentication"), namespace)
         return self._namespace_modes[namespace]
+
+    def access_logging(self, replica: LocalReplica, side: Side) -> AccessLogging | None:
+        """What the user wants logged of what a replica sends (``CLIENT``) or receives (``SERVER``)."""
+        return access_logging(self.of_kind("Telemetry"), replica.namespace, replica.labels, side)
 
     def rule(self, host: str, replica: LocalReplica) -> Manifest | None:
         """The effective DestinationRule of a client for a host."""

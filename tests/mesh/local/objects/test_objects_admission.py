@@ -103,6 +103,15 @@ GOOD = {
         mtls: {mode: STRICT}
         portLevelMtls: {"9080": {mode: DISABLE}, "9090": {mode: UNSET}}
     """,
+    "Telemetry": """
+        selector: {matchLabels: {app: reviews}}
+        accessLogging:
+          - match: {mode: SERVER}
+            providers: [{name: envoy}]
+            disabled: false
+            filter: {expression: response.code >= 500}
+        metrics: [{providers: [{name: prometheus}]}]
+    """,
     "Service": """
         selector: {app: reviews}
         type: NodePort
@@ -296,6 +305,13 @@ BAD = [
         {},
         "spec.selector.labels: unknown field; did you mean matchLabels?",
     ),
+    ("Telemetry", "spec/tracing", [], "spec.tracing: is not supported by the local mesh, which has no tracing backend"),
+    ("Telemetry", "spec/metrics/0/overrides", [], "spec.metrics[0].overrides: is not supported by the local mesh: its"),
+    ("Telemetry", "spec/metrics/0/providers/0/name", "mine", "the local mesh has one provider of metrics, prometheus"),
+    ("Telemetry", "spec/accessLogging/0/providers/0/name", "otel", "the local mesh has one provider of access logs"),
+    ("Telemetry", "spec/accessLogging/0/match/mode", "client", "is the text 'client'; did you mean CLIENT?"),
+    ("Telemetry", "spec/accessLogging/0/filter", {}, "spec.accessLogging[0].filter.expression: is required"),
+    ("Telemetry", "spec/targetRefs", [], "spec.targetRefs: not supported by the local mesh"),
     ("Service", "spec/clusterIP", "None", "headless Services (clusterIP: None) are not supported"),
     ("Service", "spec/type", "ExternalName", "ExternalName Services are not supported"),
     ("Service", "spec/ports/0/name", ..., "with several ports each needs a name"),

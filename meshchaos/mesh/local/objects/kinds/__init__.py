@@ -14,11 +14,12 @@ from meshchaos.mesh.local.objects.kinds import (
     envoy_filter,
     gateway,
     peer_authentication,
+    telemetry,
     virtual_service,
 )
 from meshchaos.mesh.local.objects.kinds.kind import Kind
 
-_MODULES = (core, deployment, destination_rule, envoy_filter, gateway, peer_authentication, virtual_service)
+_MODULES = (core, deployment, destination_rule, envoy_filter, gateway, peer_authentication, telemetry, virtual_service)
 
 REGISTRY: Final[dict[str, Kind]] = {kind.name: kind for module in _MODULES for kind in module.KINDS}
 
@@ -27,7 +28,7 @@ _AS_DEPLOYMENT: Final = "is not supported by the local mesh; write it as a Deplo
 
 REFUSED: Final[dict[str, str]] = {
     **dict.fromkeys(("AuthorizationPolicy", "RequestAuthentication"), _YET),
-    **dict.fromkeys(("Telemetry", "ServiceEntry", "WorkloadEntry", "WorkloadGroup", "Sidecar"), _YET),
+    **dict.fromkeys(("ServiceEntry", "WorkloadEntry", "WorkloadGroup", "Sidecar"), _YET),
     **dict.fromkeys(("ProxyConfig", "WasmPlugin", "Ingress", "NetworkPolicy"), "is not supported by the local mesh"),
     **dict.fromkeys(("HTTPRoute", "GRPCRoute", "GatewayClass", "ReferenceGrant"), _YET),
     **dict.fromkeys(("StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"), _AS_DEPLOYMENT),
