@@ -13,6 +13,7 @@ from meshchaos.mesh.seam import Mesh
 
 if TYPE_CHECKING:
     from meshchaos.experiment.config import Workload
+    from meshchaos.mesh.local.client import LocalMesh
     from meshchaos.mesh.local.runtime import MeshInfo
     from meshchaos.mesh.local.spec import MeshSpec, ProgramSpec, StubSpec
     from meshchaos.run.catalog import Catalog
@@ -109,7 +110,7 @@ def mesh_down(name: str | None, *, everything: bool) -> list[MeshInfo]:
 
 
 def mesh_status() -> list[str]:
-    """One line a running local mesh of this user, and one for each run that holds it."""
+    """One line a running local mesh of this user, where its metrics are, and one for each run that holds it."""
     from meshchaos.mesh.local import starting
     from meshchaos.mesh.local.client import LocalMesh
 
@@ -131,5 +132,18 @@ def mesh_status() -> list[str]:
             lines.append(
                 f"  {len(workloads)} workloads, {ready} of {len(replicas)} replicas ready, {sidecars} sidecars"
             )
+            lines += _metrics(mesh, Path(info.logs))
             lines += [f"  held by run {entry.run_id} ({entry.owner})" for entry in mesh.journal.entries()]
     return lines
+
+
+def _metrics(mesh: LocalMesh, logs: Path) -> list[str]:
+    """Where a Prometheus finds them, all together and one by one."""
+    from meshchaos.mesh.local.metrics.scrape import CONFIG
+    from meshchaos.mesh.local.world import METRICS_PATH, METRICS_PORT
+
+    proxies = [one for one in mesh.world().replicas if one.sidecar or one.gateway]
+    return [
+        f"  metrics: prometheus --config.file={logs / CONFIG}, or one by one:",
+        *(f"    http://{one.address}:{METRICS_PORT}{METRICS_PATH} ({one.name}.{one.namespace})" for one in proxies),
+    ]

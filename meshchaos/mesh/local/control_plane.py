@@ -259,7 +259,8 @@ class ControlPlane:
         resources: ProxyResources | None = None
         if _has_proxy(state):
             resources = translate.resources(index, state.local)
-        await self._launcher.start(state, resources, index.world)
+        services = {target.number: target.service.host for target in index.targets(state.local)}
+        await self._launcher.start(state, resources, index.world, services)
 
     async def _bring_up(self, state: ReplicaState) -> None:
         """Starts one replica later in the mesh's life, and makes it an endpoint when it is ready."""

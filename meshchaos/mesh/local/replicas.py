@@ -17,6 +17,7 @@ from meshchaos.errors import MeshError, ProxyRejected, UserError
 from meshchaos.mesh.local import stub
 from meshchaos.mesh.local.admin import AsyncClient
 from meshchaos.mesh.local.certificates import Authority
+from meshchaos.mesh.local.metrics.scrape import Scrapes
 from meshchaos.mesh.local.processes import Process, ProcessTable
 from meshchaos.mesh.local.programs import (
     envoy_command,
@@ -68,6 +69,7 @@ class Launcher:
         environment: Mapping[str, str],
         folder: str,
         seed: int,
+        scrapes: Scrapes,
         trouble: Callable[[str], None],
     ) -> None:
         stub.loop_factory()  # loaded here once, for all stubs to be forked
@@ -78,10 +80,19 @@ class Launcher:
         self._environment = environment
         self._folder = folder
         self._seed = seed
+        self._scrapes = scrapes
         self._trouble = trouble
 
-    async def start(self, state: ReplicaState, resources: ProxyResources | None, world: World) -> None:
-        """Starts the replica's processes; ``resources`` None: no proxy. Raises MeshError, UserError."""
+    async def start(
+        self,
+        state: ReplicaState,
+        resources: ProxyResources | None,
+        world: World,
+        services: Mapping[int, str] | None = None,
+    ) -> None:
+        """Starts the replica's processes; ``resources`` None: no proxy. ``services``: container port -> full name of
+        the Service that leads there, for the proxy's metrics. Raises MeshError, UserError.
+        """
         local = state.local
         try:
             Path(local.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -93,6 +104,10 @@ class Launcher:
                 bootstrap.write_text(json.dumps(resources.bootstrap), "utf-8")
         except OSError as error:
             raise MeshError(f"cannot write {error.filename}: {error.strerror}") from error
+        if local.sidecar or local.gateway:
+            await self._scrapes.open(local, services or {})
+        else:
+            self._scrapes.know(local)
         if resources is not None:
             await self._start_envoy(state, resources)
         if state.program is not None:
@@ -198,6 +213,7 @@ class Launcher:
         for state in states:
             state.stopped = True
         self._table.kill(*(process for state in states for process in state.processes()))
+        self._scrapes.close(*(state.local for state in states))
         for state in states:
             if state.proxy is not None:
                 state.proxy.feed.close()

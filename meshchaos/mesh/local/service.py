@@ -16,6 +16,7 @@ from meshchaos.mesh.local import preflight
 from meshchaos.mesh.local.certificates import Authority
 from meshchaos.mesh.local.control_plane import ControlPlane, versions
 from meshchaos.mesh.local.journal import FileJournal, entry_form, entry_of
+from meshchaos.mesh.local.metrics.scrape import Scrapes
 from meshchaos.mesh.local.objects.store import Transaction
 from meshchaos.mesh.local.placement import Placement
 from meshchaos.mesh.local.processes import ProcessTable
@@ -45,6 +46,7 @@ class Service:
             environment=environment_of_starter(),
             folder=spec.folder,
             seed=spec.seed,
+            scrapes=Scrapes(Path(spec.logs)),
             trouble=self._troubles.append,
         )
         self._plane = ControlPlane(spec, self._placement, launcher, self._troubles.append)

@@ -17,6 +17,9 @@ OUTBOUND_PORT = 15001
 INBOUND_PORT = 15006
 READY_PORT = 15021
 """Answered by the worker thread itself: a response proves that it runs and has taken earlier updates."""
+METRICS_PORT = 15020
+METRICS_PATH = "/stats/prometheus"
+"""Where a replica's metrics are, on its address, as with Istio's sidecars."""
 SERVICE_PORTS_FROM = 16000
 """Listeners of a client for single service ports, for programs that know no HTTP proxy."""
 
