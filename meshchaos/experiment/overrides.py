@@ -46,9 +46,18 @@ def _setting(text: str) -> Setting:
     path, equals, value = text.partition("=")
     if not equals:
         raise FileError("has no value: write --set spec.load.rate=20", file=origin)
+    loc = parse_path(path.strip(), origin)
+    if len(loc) < 2 or loc[0] not in ("spec", "metadata"):
+        raise FileError("sets something in spec or metadata: write for instance --set spec.load.rate=20", file=origin)
+    if loc[:2] == ("spec", "overrides"):
+        raise FileError("the overrides are merged before --set: set the value itself", file=origin)
+    return Setting(text, loc, parse_value(value, origin))
+
+
+def parse_path(path: str, origin: str) -> Loc:
+    """``spec.faults[0].percentage`` by its steps. Raises FileError whose file is ``origin``."""
     loc: list[str | int] = []
     end = 0
-    path = path.strip()
     while end < len(path):
         found = _STEP.match(path, end)
         if found is None:
@@ -57,11 +66,7 @@ def _setting(text: str) -> Setting:
             )
         loc.append(int(found["index"]) if found["index"] is not None else found["name"] or found["quoted"])
         end = found.end()
-    if len(loc) < 2 or loc[0] not in ("spec", "metadata"):
-        raise FileError("sets something in spec or metadata: write for instance --set spec.load.rate=20", file=origin)
-    if loc[:2] == ["spec", "overrides"]:
-        raise FileError("the overrides are merged before --set: set the value itself", file=origin)
-    return Setting(text, tuple(loc), parse_value(value, origin))
+    return tuple(loc)
 
 
 def merged(

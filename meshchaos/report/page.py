@@ -23,7 +23,8 @@ FILE = "report.html"
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A page's template by its file's name."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -33,7 +34,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def write(result: Result, samples: Mapping[str, Samples], *, target: Path | None = None) -> Path:
@@ -80,7 +81,7 @@ def render(result: Result, samples: Mapping[str, Samples]) -> str:
         "document": _text(folder / "experiment.yaml"),
         "files": [path.name for path in sorted(folder.iterdir()) if path.is_file() and path.name != FILE],
     }
-    return _template().render(context)
+    return template("report.html.j2").render(context)
 
 
 def _time(result: Result, samples: Sequence[Samples]) -> tuple[charts.Frame, list[Point]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from meshchaos.errors import MeshchaosError
+from meshchaos.errors import MeshchaosError, UserError
 from meshchaos.experiment.model import Experiment
 from meshchaos.mesh.seam import Mesh
 from meshchaos.run import events
@@ -98,7 +98,13 @@ class Suite:
         check_output(self.output)
         run_id, folder = self._new_folder(experiment)
         name = self.mesh_name(experiment)
-        result = self._run_one(experiment, run_id, folder, self.mesh(name, folder / "mesh"))
+        try:
+            result = self._run_one(experiment, run_id, folder, self.mesh(name, folder / "mesh"))
+        except UserError:
+            self._doomed.append(folder)  # no run began
+            raise
+        if self.on_result is not None:
+            self.on_result(result)
         if result.exit_code == EXIT_ERROR:
             self._drop(name)
         return result

@@ -87,6 +87,11 @@ class Stage(Shop):
         data: dict[str, Any] = json.loads(paths[-1].read_text("utf-8"))
         return data
 
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON file of the folder."""
+        data: dict[str, Any] = json.loads((self.folder / name).read_text("utf-8"))
+        return data
+
     def nothing_left(self) -> None:
         """No process, no folder of a mesh, nothing to heal."""
         wait_for(lambda: not self.processes(), "no process is left", 30)

@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="All results; - is stdout.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="The report of the one experiment.")
+@click.option(
+    "--find-limit",
+    metavar="PATH",
+    help="Run with several values of one field, such as faults[0].percentage, and tell the largest that still passes.",
+)
+@click.option("--from", "low", metavar="VALUE", help="With --find-limit: the smallest value; default by the field.")
+@click.option("--to", "high", metavar="VALUE", help="With --find-limit: the largest value; default by the field.")
+@click.option("--runs", type=click.IntRange(2, 64), metavar="N", help="With --find-limit: at most so many runs (8).")
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings, leftovers and verdicts.")
 @click.option("-v", "--verbose", is_flag=True, help="More progress lines.")
 def command(
@@ -43,6 +51,10 @@ def command(
     seed: int | None,
     json_file: Path | None,
     html: Path | None,
+    find_limit: str | None,
+    low: str | None,
+    high: str | None,
+    runs: int | None,
     quiet: bool,
     verbose: bool,
 ) -> int:
@@ -52,6 +64,8 @@ def command(
     from meshchaos.run.api import make_suite
 
     catalog, chosen = options.selected(paths, mesh=mesh, config=config, sets=sets, labels=labels, keyword=keyword)
+    if find_limit is None and (low, high, runs) != (None, None, None):
+        raise UserError("--from, --to and --runs belong to --find-limit: say which field, as in faults[0].percentage")
     if html is not None and len(chosen) > 1:
         raise UserError(
             f"--html is for one experiment, and {len(chosen)} are selected; each leaves a report.html anyway"
@@ -61,6 +75,23 @@ def command(
     def finished(result: Result) -> None:
         _write_page(result, html)
 
+    if find_limit is not None:
+        from meshchaos.cli.commands import limit
+
+        return limit.find(
+            limit.Asked(find_limit, low, high, runs or 8),
+            catalog,
+            chosen,
+            sets=sets,
+            output=output,
+            seed=seed,
+            handler=terminal.handler(out, quiet=quiet, verbose=verbose),
+            out=out,
+            json_file=json_file,
+            html=html,
+            page=lambda result: _write_page(result, None),
+            again=_warn,
+        )
     suite = make_suite(
         catalog,
         chosen,
