@@ -137,17 +137,18 @@ class Recovery:
     kind = SpecKind("recovery", RecoverySpec, scalar="within", summary="back inside the expectations in time")
 
     def checks(self, expectation: Expectation, context: CheckContext) -> Sequence[RecoveryCheck]:
-        """One check for each success and latency of the experiment that is about the fault phase."""
+        """One check for each success and latency that is about the fault phase; where none is (the fault may break all
+        of it, and must not for longer than it lasts), for each about another phase.
+        """
         experiment, where = context.experiment, expectation.where
         if not experiment.faults:
             raise mistake(where, "recovery needs a fault to recover from, and spec.faults is left out")
         if experiment.phase("recovery") is None:
             raise mistake(where, "recovery needs a phase to look at: give phases.recovery a length")
-        bases = [base for base in fault_checks(context) if _concerns(expectation, base)]
+        found = rate_checks(context, fault=True) or rate_checks(context, fault=False)
+        bases = [base for base in found if _concerns(expectation, base)]
         if not bases:
-            raise mistake(
-                where, "recovery judges the success and latency expectations about the fault, and there is none"
-            )
+            raise mistake(where, "recovery judges the success and latency expectations, and there is none")
         label = expectation.name or " ".join(["recovery", *(part for part in [_scope(expectation)] if part)])
         return tuple(
             RecoveryCheck(
@@ -172,13 +173,13 @@ class Recovery:
 RECOVERY = Recovery()
 
 
-def fault_checks(context: CheckContext) -> tuple[RateCheck, ...]:
-    """The success and latency checks of an experiment that are about its fault phase, each once."""
+def rate_checks(context: CheckContext, *, fault: bool) -> tuple[RateCheck, ...]:
+    """The success and latency checks of an experiment that are about its fault phase, or that are not, each once."""
     kinds: dict[str, CheckKind] = {"success": SUCCESS, "latency": LATENCY, "slo": SLO}
     found: list[RateCheck] = []
     for expectation in context.experiment.expect:
         kind = kinds.get(expectation.kind)
-        if kind is not None and "fault" in (expectation.during or ("fault",)):
+        if kind is not None and ("fault" in (expectation.during or ("fault",))) is fault:
             found += [check for check in kind.checks(expectation, context) if isinstance(check, RateCheck)]
     distinct: dict[tuple[object, ...], RateCheck] = {}
     for check in found:

@@ -21,7 +21,7 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 14, 34, 30
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A stretch of time, in seconds since the chart's origin. ``kind``: ``phase`` or ``fault``."""
+    """A stretch of time, in seconds since the chart's origin. ``kind``: ``phase``, ``fault``, ``healed`` (a moment)."""
 
     kind: str
     label: str
@@ -129,6 +129,10 @@ def _bands(frame: Frame) -> str:
             box = f'x="{x0:.1f}" y="{TOP}" width="{max(x1 - x0, 1):.1f}" height="{HEIGHT - TOP - BOTTOM}"'
             parts.append(f'<rect class="fault" {box}/><rect class="hatch" {box} fill="url(#hatch)"/>')
             continue
+        if band.kind == "healed":
+            parts.append(f'<line class="healed" x1="{x0:.1f}" x2="{x0:.1f}" y1="{TOP - 2}" y2="{HEIGHT - BOTTOM}"/>')
+            parts.append(f'<text class="healed-label" x="{x0 + 4:.1f}" y="{TOP + 10}">{escape(band.label)}</text>')
+            continue
         parts.append(f'<line class="phase" x1="{x0:.1f}" x2="{x0:.1f}" y1="{TOP - 12}" y2="{HEIGHT - BOTTOM}"/>')
         if x1 - x0 > 7.5 * len(band.label) + 4:
             parts.append(f'<text class="phase-label" x="{x0 + 4:.1f}" y="{TOP - 10}">{escape(band.label)}</text>')
@@ -169,6 +173,7 @@ def _svg(title: str, body: Sequence[str], frame: Frame) -> str:
     )
     faults = [band for band in frame.bands if band.kind == "fault"]
     told = "; ".join(f"{band.label} from {band.start:.1f} s to {band.end:.1f} s" for band in faults)
+    told += "".join(f"; {band.label} at {band.start:.1f} s" for band in frame.bands if band.kind == "healed")
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}. {escape(told)}">'
         f"<title>{escape(title)}</title>{''.join(body)}{ticks}</svg>"

@@ -91,6 +91,15 @@ def test_recovery_judges_what_is_about_the_fault_once():
     ]
 
 
+def test_recovery_of_what_the_fault_may_break_judges_what_holds_otherwise():
+    expect = (
+        expectation("success", SuccessSpec(0.9), 0, during=("baseline",)),
+        expectation("recovery", RecoverySpec(10), 1),
+    )
+    (check,) = RECOVERY.checks(expect[1], context(*expect))
+    assert (check.name, check.base.theta) == ("recovery: success during baseline", 0.1)
+
+
 def test_recovery_narrowed_to_a_load():
     expect = (
         expectation("success", SuccessSpec(0.995), 0),

@@ -53,6 +53,11 @@ class Stage(Shop):
         phases = "{warmup: 100ms, baseline: 400ms, fault: 400ms, recovery: 400ms}"
         self.write(EXPERIMENT.replace("{warmup: 500ms, baseline: 1s, fault: 1500ms, recovery: 1s}", phases), SHORT)
 
+    def one_replica_of_stars(self) -> None:
+        """Instead of the two."""
+        self.manifests = MANIFESTS
+        (self.folder / "shop.yaml").write_text(self.manifests, "utf-8")
+
     def edit_config(self, old: str, new: str) -> None:
         assert CONFIG.count(old) == 1
         (self.folder / "meshchaos.yaml").write_text(CONFIG.replace(old, new), "utf-8")
