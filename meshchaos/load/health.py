@@ -29,6 +29,10 @@ LAG_SHARE: Final = 0.1
 itself, so only a service within a tenth of its limit could be wronged. Without a latency to judge, the timeout
 stands in: lag cannot fail a request, and that much of it still leaves the load's shape.
 """
+SCATTER: Final = 6.0
+"""Standard deviations of a Poisson count that arrivals may fall short of the rate: a belt beside the generator's own
+word on what was due, which is all that the other figures go by. By chance, once in 10^9 phases.
+"""
 BUSY: Final = 0.9
 """Share of a core above which the generator itself is named as the likely reason."""
 
@@ -82,6 +86,9 @@ def judge(
         reasons.append(f"the generator started {share:.1%} of the requests that were due")
     if lag > allowed:
         reasons.append(f"it started them late: p99 {lag * 1000:.0f} ms, at most {allowed * 1000:.0f} ms is harmless")
+    expected = rate * duration
+    if due < expected - SCATTER * max(1.0, expected) ** 0.5:
+        reasons.append(f"only {due:,.0f} requests were due where the rate makes about {expected:,.0f}")
     if lost:
         reasons.append(f"{lost:,} of its requests are not in the sample file")
     elif reasons and busy is not None and busy > BUSY:

@@ -12,9 +12,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -37,6 +34,7 @@ from meshchaos.run.judge import judge_run
 from meshchaos.run.loads import Loads
 from meshchaos.run.looking import Look
 from meshchaos.run.outcome import RunStopped
+from meshchaos.run.owner import this_process
 from meshchaos.run.plain import plain
 from meshchaos.run.plan import Plan, plan_words
 from meshchaos.run.recorder import Recorder
@@ -128,7 +126,7 @@ class Engine:
         scene = Scene(self.mesh, plan, self.folder, self.clock, recorder.emit)
         with self._noted(recorder, stops):
             self.state = "preflight; nothing is applied"
-            refuse_held(self.mesh, self.heal_command)
+            refuse_held(self.mesh, self.heal_command, self.clock.now())
             self._ask(watch)
             with self._journal(faults), self._observers(scene), loads:
                 self._live(recorder, watch, faults, stops)
@@ -273,7 +271,7 @@ class Engine:
     def _journal(self, faults: FaultSet) -> Iterator[None]:
         """Open before the first change; closed once nothing is left of any."""
         journal, run_id = self.mesh.journal, self.plan.run_id
-        journal.open(run_id, _owner(), self.plan.changes, LIFETIME)
+        journal.open(run_id, this_process(), self.plan.changes, LIFETIME)
         try:
             yield
         finally:
@@ -356,11 +354,3 @@ class Engine:
 def _warm_up() -> None:
     """Loads what judging needs while nothing is judged yet: scipy takes half a second."""
     import scipy.stats  # noqa: F401
-
-
-def _owner() -> str:
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}, process {os.getpid()}"

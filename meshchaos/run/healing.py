@@ -12,6 +12,7 @@ from meshchaos.mesh.apply import undo_change
 from meshchaos.mesh.journal import JournalEntry
 from meshchaos.mesh.seam import Mesh
 from meshchaos.run.outcome import EXIT_ERROR, EXIT_LEFTOVER, EXIT_PASS, worst_exit
+from meshchaos.run.owner import is_dead
 
 _GONE = 30.0
 
@@ -26,8 +27,8 @@ class Healing:
 
 def heal(*, mesh: str | None, config: Path | None, force: bool) -> Healing:
     """Every local mesh of this user that is reached, or the one named; also what dead meshes left behind.
-    An entry that has not expired is a run that may be alive: it is healed with ``force`` only. ``config`` narrows
-    the name to the meshes of one configuration.
+    An entry that has not expired is a run that may be alive, unless its process is known to be dead: it is healed with
+    ``force`` only. ``config`` narrows the name to the meshes of one configuration.
     """
     from meshchaos.mesh.local import starting
     from meshchaos.mesh.local.client import LocalMesh
@@ -54,7 +55,7 @@ def heal_mesh(mesh: Mesh, *, force: bool) -> Iterator[tuple[str, int]]:
     """A line and an exit code for each open entry of one mesh's journal."""
     for entry in mesh.journal.entries():
         left = entry.expires - time.time()
-        if left > 0 and not force:
+        if left > 0 and not force and not is_dead(entry.owner):
             yield (
                 f"run {entry.run_id} ({entry.owner}) holds it and may be alive; the mesh puts it back by itself in "
                 f"{left:.0f}s unless it renews; now: --force",
@@ -83,10 +84,15 @@ def _heal_entry(mesh: Mesh, entry: JournalEntry) -> tuple[str, int]:
     return f"run {entry.run_id} ({entry.owner}): put back and verified: {what}", EXIT_PASS
 
 
-def refuse_held(mesh: Mesh, heal_command: str) -> None:
-    """Raises Locked when a run holds the mesh or left changes behind: nothing starts over them."""
+def refuse_held(mesh: Mesh, heal_command: str, now: float) -> None:
+    """Raises Locked when a run holds the mesh or left changes behind: nothing starts over them. ``now``: epoch s."""
     for entry in mesh.journal.entries():
-        raise Locked(
-            f"mesh {mesh.name}: run {entry.run_id} ({entry.owner}) holds it or left changes behind; "
-            f"if it is over, say: {heal_command}"
-        )
+        left = entry.expires - now
+        if is_dead(entry.owner) or left <= 0:
+            text = f"run {entry.run_id} ({entry.owner}) is dead and left changes behind; say: {heal_command}"
+        else:
+            text = (
+                f"run {entry.run_id} ({entry.owner}) holds it, and for {left:.0f}s yet unless it renews; "
+                f"wait for it, or if you know it is over, say: {heal_command} --force"
+            )
+        raise Locked(f"mesh {mesh.name}: {text}")

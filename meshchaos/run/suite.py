@@ -112,7 +112,7 @@ class Suite:
     def plan(self, experiment: Experiment, assume: float | None = None) -> tuple[Plan, Mesh]:
         """What a run would do; nothing is changed. Raises UserError, MeshError."""
         mesh = self.mesh(self.mesh_name(experiment), self._logs())
-        refuse_held(mesh, self.catalog.heal_command(mesh.name))
+        refuse_held(mesh, self.catalog.heal_command(mesh.name), time.time())
         return self._plan(experiment, mesh, new_run_id(), assume), mesh
 
     def mesh_name(self, experiment: Experiment) -> str:
@@ -152,7 +152,7 @@ class Suite:
         """Places every experiment once, so that a mistake in the last file shows before the first run."""
         try:
             for mesh in self._meshes.values():
-                refuse_held(mesh, self.catalog.heal_command(mesh.name))
+                refuse_held(mesh, self.catalog.heal_command(mesh.name), time.time())
             for experiment in self.experiments:
                 plan = self._plan(experiment, self._meshes[self.mesh_name(experiment)], new_run_id())
                 plan.load_plans(self.output)

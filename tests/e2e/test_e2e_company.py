@@ -42,7 +42,10 @@ def test_a_second_run_on_one_mesh_is_refused(up: Stage) -> None:
     with up.running("run", FILE, "--set", "spec.phases.fault=4s") as first:
         first.until_said("baseline for 1 s")
         line = up.one_line(5, "run", FILE)
-        assert "holds it or left changes behind; if it is over, say: meshchaos heal --mesh shop" in line
+        assert "if you know it is over, say: meshchaos heal --mesh shop --force" in line
+        held = up.command("heal")
+        assert held.returncode == 4, held.stdout
+        assert "may be alive; the mesh puts it back by itself in" in held.stdout
         assert "process " in line, "whose run it is"
         assert first.end() == 0, said(first)
 

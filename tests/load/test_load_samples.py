@@ -115,6 +115,14 @@ def test_arrivals_that_it_never_came_to_count_as_due() -> None:
     assert not judged([row(i / 100, lag=1.5 if i > 950 else 0.0) for i in range(1000)]).healthy
 
 
+def test_a_generator_that_counts_too_few_due_is_not_believed() -> None:
+    """28 of 90 requests, and by its own count it made all that were due."""
+    rows = [row(i / 2.8, seq=i) for i in range(28)]
+    found = judged(rows, (row(10.5, kind=RowKind.BEAT, seq=28),))
+    assert not found.healthy
+    assert found.reason.startswith("only 28 requests were due where the rate makes about 1,000")
+
+
 def test_an_arrival_without_a_row_is_lost_evidence() -> None:
     """A tenth of a percent may be all the failures there were."""
     rows = [row(i / 100, seq=i) for i in range(1100)]

@@ -347,8 +347,8 @@ def test_a_held_journal_starts_nothing(bench: Bench) -> None:
     result = bench.run()
     assert (result.verdict, result.exit_code) == (Verdict.ERROR, 5)
     assert result.reason == (
-        "mesh fake: run beef (ann@laptop) holds it or left changes behind; "
-        "if it is over, say: meshchaos heal --mesh fake"
+        "mesh fake: run beef (ann@laptop) holds it, and for 30s yet unless it renews; "
+        "wait for it, or if you know it is over, say: meshchaos heal --mesh fake --force"
     )
     assert bench.mesh.calls == ["journal.open"]
     assert len(bench.mesh.open_entries) == 1, "it is theirs"

@@ -127,7 +127,7 @@ def test_after_an_error_the_next_gets_a_new_mesh(fixture: Fixture) -> None:
 def test_a_held_mesh_starts_nothing(fixture: Fixture) -> None:
     with fixture.suite(fixture.experiment("a")) as suite:
         suite.mesh("fake", fixture.folder).open("beef", "ann@laptop", (), 30.0)  # type: ignore[attr-defined]
-        with pytest.raises(Locked, match=r"run beef .* if it is over, say: meshchaos heal --mesh fake"):
+        with pytest.raises(Locked, match=r"run beef .* it is over, say: meshchaos heal --mesh fake --force"):
             suite.run()
     assert fixture.ran == []
 
