@@ -7,6 +7,9 @@ back in ``History``. Asks are keys: two checks that ask the same share one answe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+from meshchaos.experiment.model import PhaseName
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +28,25 @@ class EdgeAsk:
         return f"{', '.join(self.sources) or 'every client'} -> {self.to}"
 
 
-Ask = EdgeAsk
+@dataclass(frozen=True, slots=True)
+class QueryAsk:
+    """What the mesh's Prometheus says about a phase: an instant query, put ``settle`` seconds after the phase's end,
+    when the last scrapes and rules are in.
+
+    ``at`` is the moment that it is about: the phase's ``start``, its ``end``, or ``settled``, when it is put.
+    ``$phase`` in ``query`` stands for the time from the phase's start to that moment. ``alert``: an alert whose rule
+    says whether silence means anything.
+    """
+
+    query: str
+    phase: PhaseName
+    settle: float = 30.0
+    at: Literal["start", "end", "settled"] = "end"
+    alert: str = ""
+
+    def __str__(self) -> str:
+        return f"Prometheus: {self.query}"
+
+
+Ask = EdgeAsk | QueryAsk
 """All that can be asked for."""

@@ -103,7 +103,7 @@ def value(number: float | None, unit: str) -> str:
         return ""
     if unit == "s":
         return words.seconds(number)
-    return words.percent(number) if unit == "share" else f"{number:g} {unit}"
+    return words.percent(number) if unit == "share" else f"{number:g} {unit}".rstrip()
 
 
 def _estimate(finding: Finding) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from meshchaos.errors import FileError, FileErrors, UserError
-from meshchaos.experiment.config import Config, LocalMeshConfig, read_config
+from meshchaos.experiment.config import Config, LocalMeshConfig, PrometheusConfig, read_config
 from meshchaos.experiment.model import Experiment, Slo
 from meshchaos.experiment.reader import read
 from meshchaos.run import events
@@ -57,6 +57,11 @@ class Catalog:
     def default_name(self) -> str:
         """Of the mesh that is meant when no experiment is. Raises UserError."""
         return self.config.mesh(self.chosen).name
+
+    def prometheus(self, name: str) -> PrometheusConfig | None:
+        """Of the mesh of that name, where meshchaos.yaml names one."""
+        found = self.config.meshes.get(name)
+        return found.prometheus if found is not None else None
 
     def local(self, name: str) -> LocalMeshConfig:
         """The local mesh of that name. Raises UserError for one on a cluster."""

@@ -102,7 +102,16 @@ def _experiment(catalog: Catalog, experiment: Experiment, mesh: Mesh) -> Iterato
         snapshot = mesh.snapshot()
         entries = entries_of(experiment, mesh.entry, namespace_of(experiment, snapshot))
         run_id = new_run_id()
-        plan = make_plan(experiment, snapshot, catalog.kinds, slos=catalog.slos, run_id=run_id, seed=0, entries=entries)
+        plan = make_plan(
+            experiment,
+            snapshot,
+            catalog.kinds,
+            slos=catalog.slos,
+            run_id=run_id,
+            seed=0,
+            entries=entries,
+            prometheus=catalog.prometheus(catalog.mesh_name(experiment)),
+        )
     except UserError as error:
         yield Diagnosis("ill", str(error))
         return

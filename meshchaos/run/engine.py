@@ -39,8 +39,8 @@ from meshchaos.run.plain import plain
 from meshchaos.run.plan import Plan, plan_words
 from meshchaos.run.recorder import Recorder
 from meshchaos.run.result import Result
-from meshchaos.run.rooms import Observer, Prover, Rooms, Scene
-from meshchaos.run.watch import LIFETIME, Interrupted, Watch, latency_limits
+from meshchaos.run.rooms import Observer, Patient, Prover, Rooms, Scene
+from meshchaos.run.watch import LIFETIME, POLL, Interrupted, Watch, latency_limits
 
 _PROBE = 5.0
 """Seconds that the preflight's request may take at most."""
@@ -123,7 +123,7 @@ class Engine:
         for warning in (*self.warnings, *plan.warnings):
             recorder.emit(events.Warned(started, warning))
         stops: list[str] = []
-        scene = Scene(self.mesh, plan, self.folder, self.clock, recorder.emit)
+        scene = Scene(self.mesh, plan, self.folder, self.clock, recorder.emit, lambda: tuple(watch.phases))
         with self._noted(recorder, stops):
             self.state = "preflight; nothing is applied"
             refuse_held(self.mesh, self.heal_command, self.clock.now())
@@ -160,7 +160,8 @@ class Engine:
                 recorder.emit(events.LoadFinished(self.clock.now(), health))
             self._prove(faults, recorder, provers)
         with self._noted(recorder, stops):
-            for observer in self._observing:
+            for observer in sorted(self._observing, key=_due):
+                self._wait(watch, _due(observer))
                 observer.finish()
 
     def _look(self, watch: Watch, phase: Phase, at: float, provers: Mapping[str, Prover]) -> Look:
@@ -249,6 +250,12 @@ class Engine:
                 record = replace(record, problem=record.problem or str(error))
             faults.records[placement.id] = record
             recorder.emit(events.Evidence(self.clock.now(), record))
+
+    def _wait(self, watch: Watch, until: float) -> None:
+        while (now := self.clock.now()) < until:
+            watch.stop()
+            watch.tick()
+            self.clock.wait(min(POLL, until - now))
 
     def _ask(self, watch: Watch) -> None:
         """One request of each load: a target that never answers is told before anything is done."""
@@ -354,3 +361,7 @@ class Engine:
 def _warm_up() -> None:
     """Loads what judging needs while nothing is judged yet: scipy takes half a second."""
     import scipy.stats  # noqa: F401
+
+
+def _due(observer: Observer) -> float:
+    return observer.due() if isinstance(observer, Patient) else 0.0

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from meshchaos.checks.kind import Finding
 from meshchaos.history.edges import EdgeRecord
+from meshchaos.history.queries import Answer
 from meshchaos.history.records import FaultRecord, GeneratorHealth, PhaseRecord
 
 
@@ -107,6 +108,13 @@ class EdgesWatched(Event):
     """
 
     edges: tuple[EdgeRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryAnswered(Event):
+    """What the mesh's Prometheus said to one ask."""
+
+    answer: Answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,7 @@ def history_of(experiment: Experiment, found: Sequence[events.Event], samples: M
         generator=tuple(event.health for event in of_kind(found, events.LoadFinished)),
         confidence=experiment.confidence,
         notes=tuple(event.message for event in of_kind(found, events.Warned)),
+        queries={event.answer.ask: event.answer for event in of_kind(found, events.QueryAnswered)},
     )
 
 

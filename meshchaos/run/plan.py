@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from meshchaos.checks.kind import Check, CheckContext
+from meshchaos.checks.kind import Check, CheckContext, asks_of
 from meshchaos.errors import FileError, UserError
+from meshchaos.experiment.config import PrometheusConfig
 from meshchaos.experiment.model import Experiment, PhaseName, Slo, Where
 from meshchaos.faults.kind import FaultContext, FaultKind, Placement
+from meshchaos.history.asks import QueryAsk
 from meshchaos.history.edges import EdgeRecord
 from meshchaos.load.driver import LoadPlan
 from meshchaos.mesh.changes import Change, EditObject, recorded
@@ -48,6 +50,9 @@ class Plan:
     warnings: tuple[str, ...]
     edges: tuple[EdgeRecord, ...] = ()
     """Those that the checks want watched."""
+    queries: tuple[QueryAsk, ...] = ()
+    """What the checks ask the mesh's Prometheus."""
+    prometheus: PrometheusConfig | None = None
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -69,18 +74,22 @@ def make_plan(
     run_id: str,
     seed: int,
     entries: Mapping[str, Entry],
+    prometheus: PrometheusConfig | None = None,
     assume: float | None = None,
 ) -> Plan:
-    """Places every fault and makes every check. ``assume``: a true success share, for the power of the plan.
+    """Places every fault and makes every check. ``prometheus``: the mesh's. ``assume``: a true success share, for the
+    power of the plan.
     Raises UserError (CannotPlace, FileError) for what cannot be done on this mesh.
     """
     namespace = namespace_of(experiment, snapshot)
     placements = place(experiment, snapshot, kinds, namespace=namespace, run_id=run_id, seed=seed)
     checks = make_checks(experiment, kinds, slos)
+    queries = queries_of(checks, prometheus)
     seconds = sum(phase.at_most for phase in experiment.phases)
-    if seconds + _SLACK > experiment.deadlines.run:
+    more = _SLACK + max((ask.settle for ask in queries), default=0.0)
+    if seconds + more > experiment.deadlines.run:
         raise UserError(
-            f"{experiment.where.file}: spec.deadlines.run: the phases take {seconds:g}s and the run about {_SLACK:g}s "
+            f"{experiment.where.file}: spec.deadlines.run: the phases take {seconds:g}s and the run about {more:g}s "
             f"more, but it may take {experiment.deadlines.run:g}s only; write a longer deadline or shorter phases"
         )
     warnings = [warning for placement in placements for warning in placement.warnings]
@@ -103,6 +112,8 @@ def make_plan(
         needs=tuple(needs),
         warnings=(*warnings, *short),
         edges=edges_of(checks, snapshot, namespace),
+        queries=queries,
+        prometheus=prometheus,
     )
 
 
@@ -201,6 +212,17 @@ def make_checks(experiment: Experiment, kinds: Kinds, slos: Mapping[str, Slo]) -
     return tuple(made)
 
 
+def queries_of(checks: Sequence[Check], prometheus: PrometheusConfig | None) -> tuple[QueryAsk, ...]:
+    """What is to be asked of the mesh's Prometheus. Raises FileError, at the expectation, where the mesh has none."""
+    for check in checks:
+        if prometheus is None and any(isinstance(ask, QueryAsk) for ask in asks_of((check,))):
+            with _at(getattr(check, "where", None) or Where("", 0, 0, "")):
+                raise UserError(
+                    "the mesh has no Prometheus to ask: write `prometheus: {url: http://...}` for it in meshchaos.yaml"
+                )
+    return tuple(ask for ask in asks_of(checks) if isinstance(ask, QueryAsk))
+
+
 def sample_needs(
     experiment: Experiment, kinds: Kinds, slos: Mapping[str, Slo], assume: float | None
 ) -> tuple[list[str], list[str]]:
@@ -253,3 +275,7 @@ def plan_words(plan: Plan) -> Iterator[str]:
     yield "phases: " + ", ".join(f"{name} {seconds:g}s" for name, seconds in phases)
     for placement in plan.placements:
         yield f"fault {placement.id}: {placement.kind} {placement.edge}, at the {placement.at}: {placement.reason}"
+    for ask in plan.queries:
+        if ask.at != "start":
+            query = " ".join(ask.query.split())
+            yield f"Prometheus is asked about the {ask.phase} phase, {ask.settle:g}s after its end: {query}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from meshchaos.faults.kind import Placement
-from meshchaos.history.records import FaultRecord
+from meshchaos.history.records import FaultRecord, PhaseRecord
 from meshchaos.load.driver import LoadDriver, LoadPlan
 from meshchaos.mesh.seam import Mesh
 from meshchaos.run.clock import Clock
@@ -45,15 +45,24 @@ class Observer(Protocol):
         """Whatever happened; idempotent."""
 
 
+@runtime_checkable
+class Patient(Protocol):
+    """An observer whose answers take some time to be there after the phases that they are about."""
+
+    def due(self) -> float:
+        """Epoch seconds before which ``finish`` must not be called; asked once the loads have stopped."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What observers are made from. ``emit`` puts an event into the history."""
+    """What observers are made from. ``emit`` puts an event into the history; ``phases``: those that are over."""
 
     mesh: Mesh
     plan: Plan
     folder: Path
     clock: Clock
     emit: Callable[[Event], None]
+    phases: Callable[[], Sequence[PhaseRecord]] = tuple
 
 
 @dataclass(frozen=True, slots=True)

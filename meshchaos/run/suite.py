@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from meshchaos.errors import MeshchaosError, UserError
+from meshchaos.evidence.prometheus import headers_of
 from meshchaos.experiment.model import Experiment
 from meshchaos.mesh.seam import Mesh
 from meshchaos.run import events
@@ -156,6 +157,8 @@ class Suite:
             for experiment in self.experiments:
                 plan = self._plan(experiment, self._meshes[self.mesh_name(experiment)], new_run_id())
                 plan.load_plans(self.output)
+                if plan.queries and plan.prometheus is not None:
+                    headers_of(plan.prometheus)
         except MeshchaosError:
             self._doomed += [folder for _, folder in prepared.values()]
             raise
@@ -170,6 +173,7 @@ class Suite:
             run_id=run_id,
             seed=self.seed or 0,
             entries=entries_of(experiment, mesh.entry, namespace_of(experiment, snapshot)),
+            prometheus=self.catalog.prometheus(self.mesh_name(experiment)),
             assume=assume,
         )
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from meshchaos.evidence.edge_watch import EdgeWatch
 from meshchaos.evidence.injection import InjectionProver
+from meshchaos.evidence.query_watch import QueryWatch
+from meshchaos.experiment.config import PrometheusConfig
 from meshchaos.faults.kind import Placement
 from meshchaos.faults.observing import needed_headers
 from meshchaos.history.edges import EdgeRecord
@@ -37,4 +39,20 @@ def _observers(scene: Scene) -> Sequence[Observer]:
             scene.emit(events.EdgesWatched(scene.clock.now(), tuple(records)))
 
         found.append(EdgeWatch(scene.mesh, scene.plan.edges, scene.folder, emit))
+    if scene.plan.queries and scene.plan.prometheus is not None:
+        found.append(_query_watch(scene, scene.plan.prometheus))
     return found
+
+
+def _query_watch(scene: Scene, config: PrometheusConfig) -> QueryWatch:
+    from meshchaos.evidence.prometheus import Prometheus
+
+    now = scene.clock.now
+    return QueryWatch(
+        Prometheus(config),
+        scene.plan.queries,
+        scene.phases,
+        now,
+        answered=lambda answer: scene.emit(events.QueryAnswered(now(), answer)),
+        warn=lambda text: scene.emit(events.Warned(now(), text)),
+    )
