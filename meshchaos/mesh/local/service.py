@@ -38,6 +38,7 @@ class Service:
         self._stop = stop
         self._troubles: list[str] = []
         self._placement = Placement(spec, folder)
+        self._scrapes = Scrapes(Path(spec.logs))
         launcher = Launcher(
             table,
             binary=preflight.envoy_binary(),
@@ -46,7 +47,7 @@ class Service:
             environment=environment_of_starter(),
             folder=spec.folder,
             seed=spec.seed,
-            scrapes=Scrapes(Path(spec.logs)),
+            scrapes=self._scrapes,
             trouble=self._troubles.append,
         )
         self._plane = ControlPlane(spec, self._placement, launcher, self._troubles.append)
@@ -56,6 +57,10 @@ class Service:
     async def up(self) -> None:
         """Starts the mesh; returns when it is ready."""
         await self._plane.up()
+
+    def end(self) -> None:
+        """The last thing: no process of the mesh's is left."""
+        self._scrapes.end()
 
     async def listen(self, path: str) -> None:
         """Serves the protocol on a Unix socket of mode 0600."""

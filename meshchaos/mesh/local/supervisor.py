@@ -56,6 +56,7 @@ async def _run(folder: Path, *, detached: bool) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, ended.set)
     table = ProcessTable(loop)
+    service: Service | None = None
     try:
         try:
             spec, service = _prepare(folder, table, ended)
@@ -82,6 +83,8 @@ async def _run(folder: Path, *, detached: bool) -> int:
         return 0
     finally:
         await table.end_all()
+        if service is not None:
+            service.end()
 
 
 def _prepare(folder: Path, table: ProcessTable, ended: asyncio.Event) -> tuple[MeshSpec, Service]:

@@ -206,6 +206,13 @@ def test_envoys_own_statistics_come_along(mesh: LocalMesh) -> None:
     assert scraped(replica(mesh, "web"), "/metrics") == (404, "metrics are at /stats/prometheus\n")
 
 
+def test_a_mesh_that_ended_has_no_targets(tmp_path: Path) -> None:
+    targets = tmp_path / "logs" / "prometheus-targets.json"
+    with LocalMesh.start(small(tmp_path / "logs", names=("api",))):
+        assert len(json.loads(targets.read_text())) == 1
+    assert json.loads(targets.read_text()) == []
+
+
 def test_the_targets_follow_the_replicas(mesh: LocalMesh) -> None:
     logs = Path(replica(mesh, "api").logs).parent
 

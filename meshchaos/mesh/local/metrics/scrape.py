@@ -58,6 +58,12 @@ class Scrapes:
         if gone:
             self._write()
 
+    def end(self) -> None:
+        """The mesh ends: its addresses are the next mesh's, so nobody must be sent there."""
+        with contextlib.suppress(MeshError):
+            if (self._folder / TARGETS).exists():
+                self.close(*(endpoint.replica for endpoint in list(self._open.values())))
+
     def _write(self) -> None:
         groups = [
             {
