@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from meshchaos.errors import MeshchaosError, UserError
-from meshchaos.evidence.prometheus import headers_of
+from meshchaos.evidence.prometheus import Prometheus
 from meshchaos.experiment.model import Experiment
 from meshchaos.mesh.seam import Mesh
 from meshchaos.run import events
@@ -158,7 +158,7 @@ class Suite:
                 plan = self._plan(experiment, self._meshes[self.mesh_name(experiment)], new_run_id())
                 plan.load_plans(self.output)
                 if plan.queries and plan.prometheus is not None:
-                    headers_of(plan.prometheus)
+                    Prometheus(plan.prometheus).close()  # its secrets and its CA are there
         except MeshchaosError:
             self._doomed += [folder for _, folder in prepared.values()]
             raise

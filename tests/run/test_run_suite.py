@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from meshchaos.checks.prometheus import PROMETHEUS
 from meshchaos.errors import Locked, MeshError, UserError
-from meshchaos.experiment.config import Config
-from meshchaos.experiment.model import Experiment
+from meshchaos.experiment.config import Config, PrometheusConfig
+from meshchaos.experiment.model import Experiment, Secret
+from meshchaos.experiment.specs import build
 from meshchaos.run.catalog import Catalog
 from meshchaos.run.rooms import Rooms
 from meshchaos.run.suite import Suite
@@ -106,6 +108,21 @@ def test_a_mistake_in_the_last_runs_nothing_and_leaves_no_folder(fixture: Fixtur
         suite.run()
     assert fixture.ran == []
     assert list((fixture.folder / "reports").iterdir()) == []
+
+
+def test_a_secret_for_prometheus_that_is_not_there_runs_nothing(
+    fixture: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = Secret("env", "MESHCHAOS_NO_SUCH_TOKEN", "Bearer ")
+    config = PrometheusConfig("https://p", {"Authorization": token})
+    monkeypatch.setattr(Catalog, "prometheus", lambda *_: config)
+    asking = fixture.experiment("b", expect=(("prometheus", build(PROMETHEUS.kind, {"query": "x", "atMost": 1})),))
+    kinds = replace(KINDS, checks={**KINDS.checks, "prometheus": PROMETHEUS})
+    with fixture.suite(fixture.experiment("a"), asking) as suite:
+        suite.catalog = replace(suite.catalog, kinds=kinds)
+        with pytest.raises(UserError, match="MESHCHAOS_NO_SUCH_TOKEN is not set"):
+            suite.run()
+    assert fixture.ran == []
 
 
 def test_leftovers_end_the_suite(fixture: Fixture) -> None:

@@ -31,7 +31,9 @@ class LogCounts:
         """TCP connections whose beginning, whose end was not read yet."""
 
     async def read(self) -> None:
-        """Takes in what the proxy has written by now. Raises OSError, and ValueError for a line that is none."""
+        """Takes in what the proxy has written by now. Raises OSError, and ValueError for a line that Envoy did not
+        write whole; nothing behind it is counted, now or later.
+        """
         await self._begun.read(self._begin)
         await self._ended.read(self._end)
 
@@ -96,7 +98,8 @@ class _Tail:
             end = block.rfind(b"\n") + 1
             if not end:
                 return
-            for line in block[:end].splitlines():
-                take(json.loads(line))
+            lines = [json.loads(line) for line in block[:end].splitlines()]  # all of them, or none is counted
             self._at += end
+            for line in lines:
+                take(line)
             await asyncio.sleep(0)

@@ -152,11 +152,14 @@ class _Endpoint:
         return response(status, _TEXT, text, head=head, keep_alive=request.keep_alive)
 
     async def _metrics(self) -> tuple[int, bytes]:
-        """A proxy that does not answer gives no metrics, as a sidecar that hangs gives none."""
+        """None where they would not be whole: of a proxy that hangs, as of a sidecar that does, or of a torn log."""
+        name = self.replica.name
         async with self._lock:
-            with contextlib.suppress(OSError, EOFError, TimeoutError):
+            try:
                 status, own = await self._admin.get("/stats/prometheus?usedonly")
-                if status == 200:
-                    await self._counts.read()
-                    return 200, self._counts.text().encode() + own
-        return 503, f"the proxy of {self.replica.name} does not answer\n".encode()
+                await self._counts.read()
+            except ValueError:
+                return 503, f"the access log of {name} cannot be read\n".encode()
+            except (OSError, EOFError):  # a timeout is an OSError
+                return 503, f"the proxy of {name} does not answer\n".encode()
+        return (200, self._counts.text().encode() + own) if status == 200 else (status, own)
