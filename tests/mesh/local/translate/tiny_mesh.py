@@ -95,6 +95,8 @@ class TinyMesh:
         self.apps: dict[str, App] = {}
         self.processes: list[subprocess.Popen[bytes]] = []
         self.servers: list[asyncio.Server] = []
+        self._reading = threading.Lock()
+        """Tests send requests from several threads, and each looks for its line."""
         self._read: dict[str, int] = {}
         self._lines: dict[str, dict[str, list[ProxyLogLine]]] = {}
         self.base = objects
@@ -213,8 +215,9 @@ class TinyMesh:
         """The log lines of one request at one proxy, once there are ``count``."""
         deadline = time.monotonic() + 5
         while True:
-            self._read_log(name)
-            found = self._lines[name].get(request_id, [])
+            with self._reading:
+                self._read_log(name)
+                found = list(self._lines[name].get(request_id, []))
             if len(found) >= count:
                 return found
             assert time.monotonic() < deadline, f"{len(found)} of {count} lines of {request_id} at {name}"
