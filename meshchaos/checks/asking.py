@@ -9,7 +9,7 @@ from typing import Protocol
 from meshchaos.checks import words
 from meshchaos.checks.kind import Finding, Verdict
 from meshchaos.checks.naming import mistake
-from meshchaos.checks.rate import worst
+from meshchaos.checks.phases import worst
 from meshchaos.checks.sentences import placed
 from meshchaos.experiment.model import Expectation, PhaseName, Where
 from meshchaos.history.asks import QueryAsk

@@ -9,7 +9,7 @@ from typing import Annotated
 from meshchaos.checks import words
 from meshchaos.checks.kind import CheckContext, Finding, Verdict
 from meshchaos.checks.naming import mistake
-from meshchaos.checks.rate import worst
+from meshchaos.checks.phases import worst
 from meshchaos.checks.statistics.binomial import interval
 from meshchaos.experiment.fields import About, Share, spec
 from meshchaos.experiment.model import Expectation, PhaseName, SpecKind, Where

@@ -37,11 +37,12 @@ def look(checks: Sequence[Check], history: History, confidence: float) -> EarlyL
     ``history.phases[-1].at_least`` must be set: the looks then take half the error rate.
     """
     phase = history.phases[-1].name
-    early = [check for check in checks if isinstance(check, RateCheck) and phase in check.during]
+    early = [check for check in checks if isinstance(check, RateCheck) and phase in check.during and not check.asks]
     alpha = (1 - confidence) / max(1, len(checks))
     findings = tuple(check.look(history, alpha=alpha) for check in early)
     verdicts = [finding.verdict for finding in findings]
-    decided = Verdict.FAIL in verdicts or (bool(verdicts) and set(verdicts) == {Verdict.PASS})
+    alone = all(check in early for check in checks if phase in check.during)  # what others wait for is not known yet
+    decided = Verdict.FAIL in verdicts or (alone and bool(verdicts) and set(verdicts) == {Verdict.PASS})
     return EarlyLook(findings, decided)
 
 

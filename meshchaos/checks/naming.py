@@ -8,6 +8,7 @@ from typing import Protocol
 from meshchaos.checks.kind import CheckContext
 from meshchaos.errors import FileError
 from meshchaos.experiment.model import Expectation, Experiment, PhaseName, Where
+from meshchaos.history.asks import EdgeAsk
 
 
 class Named(Protocol):
@@ -63,6 +64,13 @@ def default_name(what: str, expectation: Expectation, context: CheckContext) -> 
     if during != (context.experiment.main_phase,):
         words.append(f"during {_during(during, context.experiment)}")
     return " ".join(words)
+
+
+def edge_name(what: str, expectation: Expectation, context: CheckContext, edge: EdgeAsk, part: str = "") -> str:
+    """The name of a check about an edge: ``retries page -> ratings recovered``; the user's where there is one."""
+    if expectation.name is not None:
+        return f"{expectation.name} {part}".strip()
+    return default_name(" ".join(one for one in (what, str(edge), part) if one), expectation, context)
 
 
 def full_name(what: str, expectation: Expectation, context: CheckContext, *, part: str = "") -> str:

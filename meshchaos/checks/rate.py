@@ -7,23 +7,20 @@ from dataclasses import dataclass, field, replace
 
 from meshchaos.checks import closed, sentences, words
 from meshchaos.checks.decide import Decision, Rule, decide
+from meshchaos.checks.edge import samples_of
 from meshchaos.checks.kind import Finding, Verdict
 from meshchaos.checks.measured import measure_latency, measure_success
+from meshchaos.checks.phases import over_phases
 from meshchaos.checks.statistics.planner import clean_minimum
 from meshchaos.checks.tally import Counter, Measure, Tally
 from meshchaos.experiment.model import PhaseName, Where
+from meshchaos.history.asks import Ask, EdgeAsk
+from meshchaos.history.edges import EdgeLine
 from meshchaos.history.records import History, PhaseRecord
+from meshchaos.history.samples import Samples
 
 EARLIEST = 10.0
 """No early verdict before so many seconds of a phase are resolved."""
-
-ORDER = (Verdict.ERROR, Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.PASS)
-"""Worst first: what one expectation says over several phases."""
-
-
-def worst(findings: Sequence[Finding]) -> Finding:
-    """The first of the worst. At least one."""
-    return min(findings, key=lambda finding: ORDER.index(finding.verdict))
 
 
 @dataclass(frozen=True)
@@ -41,10 +38,16 @@ class RateCheck:
     measure: Measure
     where: Where
     quantile: float | None = None
+    edge: EdgeAsk | None = None
+    admitted: bool = False
     _counter: Counter = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_counter", Counter(self.measure))
+
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        return (self.edge,) if self.edge is not None else ()
 
     @property
     def threshold(self) -> float:
@@ -57,26 +60,14 @@ class RateCheck:
         A phase that the data cut short (early verdict, ``stopIf``) is judged by the e-process: the
         exact test is valid only for a length that was not chosen by what was seen.
         """
-        found = [self._judge_phase(name, history, alpha / len(self.during)) for name in self.during]
-        if len(found) == 1:
-            return found[0]
-        chosen = worst(found)
-        others = tuple(
-            f"{finding.verdict} {sentences.placed(finding.reason, words.phase(name))}"
-            for name, finding in zip(self.during, found, strict=True)
-            if finding is not chosen
-        )
-        at = self.during[found.index(chosen)]
-        return replace(
-            chosen,
-            during=self.during,
-            reason=sentences.placed(chosen.reason, words.phase(at)),
-            evidence=chosen.evidence + others,
-        )
+        return over_phases(self.during, lambda name: self._judge_phase(name, history, alpha / len(self.during)))
 
     def judge_window(self, history: History, start: float, end: float, *, alpha: float, sequential: bool) -> Finding:
         """The requests whose intended start lies in [start, end)."""
-        counts = Counter(self.measure).count(list(history.samples.values()), start, end)
+        untold = self._untold(history)
+        if untold is not None:
+            return self._bare(self.during, Verdict.INVALID, untold)
+        counts = Counter(self.measure).count(self.samples(history), start, end)
         rule = Rule(self.theta, 1 - history.confidence, alpha, sequential)
         return self._finding(history, counts, rule)
 
@@ -97,6 +88,26 @@ class RateCheck:
             return self._looked(phase, counts, Verdict.INCONCLUSIVE, "failures come in clusters")
         return self._looked(phase, counts, decision.verdict, "decided early")
 
+    def samples(self, history: History) -> list[Samples]:
+        """What is judged: the loads' samples, or the lines of the edge."""
+        if self.edge is None:
+            return list(history.samples.values())
+        lines = history.edges[self.edge].sent
+        if self.admitted:
+            lines = tuple(one for one in lines if "UO" not in one.line.flags)
+        timeout = max((some.timeout for some in history.samples.values()), default=max_duration(lines))
+        return [samples_of(self.edge, lines, timeout)]
+
+    def _untold(self, history: History) -> str | None:
+        """Why the proxies of the edge do not tell; None where they do, and for a check on the loads."""
+        if self.edge is None:
+            return None
+        edge = history.edges.get(self.edge)
+        if edge is not None and edge.record.problem is None:
+            return None
+        why = edge.record.problem if edge is not None else "nothing was written down"
+        return f"the proxies of {self.edge} do not tell: {why}"
+
     def clean(self, confidence: float) -> int:
         """The fewest requests a phase that PASS when none is bad."""
         return clean_minimum(self.theta, 1 - confidence)
@@ -109,14 +120,17 @@ class RateCheck:
             return self._bare((name,), Verdict.INVALID, f"the phase {name} was broken off: {phase.cut}")
         sequential = phase.cut in ("early-verdict", "stop-if")
         rule = _rule(history, phase, self.theta, alpha, sequential=sequential)
-        counts = Counter(self.measure).count(list(history.samples.values()), phase.start, phase.end)
+        untold = self._untold(history)
+        if untold is not None:
+            return self._bare((name,), Verdict.INVALID, untold)
+        counts = Counter(self.measure).count(self.samples(history), phase.start, phase.end)
         return replace(self._finding(history, counts, rule), during=(name,))
 
     def _finding(self, history: History, counts: Tally, rule: Rule) -> Finding:
         if counts.n == 0:
             return self._bare(self.during, Verdict.INVALID, "no request was started, so nothing was tested")
         decision = decide(counts, rule)
-        samples = list(history.samples.values())
+        samples = self.samples(history)
         if self.quantile is None:
             measured = measure_success(counts, rule, decision.verdict)
             lines: tuple[str, ...] = ()
@@ -169,6 +183,10 @@ class RateCheck:
             unit="share" if self.quantile is None else "s",
             line=self.where.line,
         )
+
+
+def max_duration(lines: Sequence[EdgeLine]) -> float:
+    return max((one.line.duration for one in lines), default=0.0)
 
 
 def _rule(history: History, phase: PhaseRecord, theta: float, alpha: float, *, sequential: bool) -> Rule:

@@ -20,6 +20,8 @@ def steady_state(checks: Sequence[Check], history: History, alpha: float) -> tup
     if history.phase("baseline") is None:
         return ()
     concerned = [check for check in checks if isinstance(check, RateCheck) and "fault" in check.during]
+    # Of an edge the proxies' lines are read at the end only; it is judged then.
+    concerned = [check for check in concerned if check.edge is None or check.edge in history.edges]
     return tuple(
         _steady(guarded(replace(check, during=("baseline",)), history, alpha / len(concerned))) for check in concerned
     )

@@ -27,7 +27,8 @@ class EdgeRecord:
     """An edge as it was found. ``host`` and ``port`` of the service, ``domain`` the cluster's; ``target_ports`` are the
     containers' behind it; ``identities``: SPIFFE names of the sources, empty where every client is meant. ``clients``
     and ``servers`` are all replicas that were there at any time of the run. ``since``: when watching began (epoch s).
-    ``problem``: why the lines are not all there.
+    ``problem``: why the lines are not all there. ``most_attempts``: that any route of the mesh allows a request.
+    ``workers``: threads of a client's proxy that share one limit. ``subsets``: labels of each subset of the service.
     """
 
     ask: EdgeAsk
@@ -41,6 +42,9 @@ class EdgeRecord:
     servers: tuple[Peer, ...]
     since: float | None = None
     problem: str | None = None
+    most_attempts: int = 3
+    workers: int = 1
+    subsets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def concerns_client(self, line: ProxyLogLine) -> bool:
         """Whether an outbound line of a client's proxy is of this edge: by the cluster it was routed to, and where no

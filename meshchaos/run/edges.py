@@ -9,6 +9,7 @@ from meshchaos.errors import FileError, UserError
 from meshchaos.faults.edge import pod_specs, source_of
 from meshchaos.history.asks import EdgeAsk
 from meshchaos.history.edges import EdgeRecord, Peer
+from meshchaos.mesh.istio import destination_rules
 from meshchaos.mesh.istio.ports import target_port
 from meshchaos.mesh.istio.services import Service, ServicePort, find_service, workloads_of
 from meshchaos.mesh.seam import Snapshot, Workload
@@ -61,6 +62,8 @@ def edge_of(ask: EdgeAsk, mesh: Snapshot, namespace: str) -> EdgeRecord:
         clients=peers(clients),
         servers=peers(servers),
         problem=problem,
+        most_attempts=_most_attempts(mesh),
+        subsets=_subsets(service, mesh),
     )
 
 
@@ -71,6 +74,29 @@ def peers(workloads: Sequence[Workload]) -> tuple[Peer, ...]:
         for one in workloads
         for r in one.replicas
     )
+
+
+def _most_attempts(mesh: Snapshot) -> int:
+    """One, and the retries of Istio's default policy (2), or more where any route has more."""
+    retries = [2]
+    for owner in mesh.of_kind("VirtualService"):
+        for route in (owner.get("spec") or {}).get("http") or ():
+            retries.append(int((route.get("retries") or {}).get("attempts") or 0))
+    return 1 + max(retries)
+
+
+def _subsets(service: Service, mesh: Snapshot) -> dict[str, dict[str, str]]:
+    rule = destination_rules.effective(
+        mesh.objects,
+        service.host,
+        service.namespace,
+        {},
+        service_namespace=service.namespace,
+        root_namespace=mesh.root_namespace,
+        domain=mesh.domain,
+    )
+    subsets = ((rule or {}).get("spec") or {}).get("subsets") or ()
+    return {str(one["name"]): dict(one.get("labels") or {}) for one in subsets}
 
 
 def _target_ports(service: Service, port: ServicePort, servers: Sequence[Workload], mesh: Snapshot) -> tuple[int, ...]:

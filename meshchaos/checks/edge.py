@@ -1,0 +1,124 @@
+"""What all expectations about an edge share: where their lines come from, and when there is nothing to judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from meshchaos.checks import words
+from meshchaos.checks.kind import Finding, Verdict
+from meshchaos.checks.phases import over_phases
+from meshchaos.checks.tally import GOOD, Statuses, Tally
+from meshchaos.experiment.model import PhaseName, Where
+from meshchaos.history.asks import Ask, EdgeAsk
+from meshchaos.history.edges import Edge, EdgeLine
+from meshchaos.history.records import History, PhaseRecord
+from meshchaos.history.samples import ROW, Outcome, Samples
+from meshchaos.mesh.seam import ProxyLogLine
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SHOWN = 3
+"""Log lines that go into a finding."""
+
+
+@dataclass(frozen=True)
+class EdgeCheck:
+    """One expectation about an edge. A subclass says ``_judge_phase``: what the lines of one phase come to."""
+
+    kind: str
+    name: str
+    during: tuple[PhaseName, ...]
+    where: Where
+    ask: EdgeAsk
+
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        return (self.ask,)
+
+    def judge(self, history: History, *, alpha: float) -> Finding:
+        """INVALID where the phase or the lines are not whole; else phase by phase, at alpha / number of phases."""
+        edge = history.edges.get(self.ask)
+
+        def one(name: PhaseName) -> Finding:
+            phase = history.phase(name)
+            if phase is None:
+                return self._bare(name, Verdict.INVALID, f"the phase {name} did not take place")
+            if phase.broken_off:
+                return self._bare(name, Verdict.INVALID, f"the phase {name} was broken off: {phase.cut}")
+            if edge is None or edge.record.problem is not None:
+                why = edge.record.problem if edge is not None else "nothing was written down"
+                return self._bare(name, Verdict.INVALID, f"the proxies of {self.ask} do not tell: {why}")
+            return replace(self._judge_phase(edge, phase, history, alpha / len(self.during)), during=(name,))
+
+        return over_phases(self.during, one)
+
+    def _judge_phase(self, edge: Edge, phase: PhaseRecord, history: History, alpha: float) -> Finding:
+        raise NotImplementedError
+
+    def _bare(self, name: PhaseName, verdict: Verdict, reason: str) -> Finding:
+        return Finding(self.kind, self.name, (name,), verdict, reason, line=self.where.line)
+
+
+def is_good(line: ProxyLogLine, good: Statuses = GOOD) -> bool:
+    """A good response, as a proxy logged it: a good status, grpc-status 0 or none."""
+    return any(low <= line.status <= high for low, high in good) and line.grpc in (None, 0)
+
+
+def by_second(
+    lines: Sequence[ProxyLogLine], start: float, end: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(second from ``start`` of each line, an array of zeros with one entry a second) to count with; and no lines: both
+    empty.
+    """
+    import numpy as np
+
+    seconds = np.array([int(line.start - start) for line in lines], dtype=np.int64)
+    length = max(1, int(np.ceil(end - start)))
+    return seconds, np.zeros(length, dtype=np.int64), np.zeros(length, dtype=np.int64)
+
+
+def tally_of(lines: Sequence[ProxyLogLine], bad: Iterable[bool], start: float, end: float) -> Tally:
+    """Counts of the lines of one window, ``bad`` for each."""
+    import numpy as np
+
+    seconds, _, none = by_second(lines, start, end)
+    flags = np.array(list(bad), dtype=bool)
+    n_by = np.bincount(seconds, minlength=len(none)) if len(lines) else none
+    bad_by = np.bincount(seconds[flags], minlength=len(none)) if flags.any() else none
+    return Tally(start, end, len(lines), int(flags.sum()), 0, n_by, bad_by, none)
+
+
+def samples_of(ask: EdgeAsk, lines: Sequence[EdgeLine], timeout: float) -> Samples:
+    """The clients' lines of an edge in the form of a load's samples, so that they are judged by the same rules. A line
+    without a status is a client that went away (``DC``), or a connection that broke.
+    """
+    import numpy as np
+
+    rows = np.zeros(len(lines), dtype=np.dtype(ROW))
+    for row, one in zip(rows, lines, strict=True):
+        line = one.line
+        row["start"], row["latency"], row["status"] = line.start, line.duration, line.status
+        row["grpc"] = -1 if line.grpc is None else line.grpc
+        if not line.status:
+            row["outcome"] = Outcome.TIMEOUT if "DC" in line.flags else Outcome.RESET
+    return Samples(str(ask), rows, (), timeout)
+
+
+def shown(lines: Iterable[EdgeLine]) -> tuple[str, ...]:
+    """The first few lines, for people."""
+    found = []
+    for one in lines:
+        line = one.line
+        found.append(
+            f"{one.proxy}: {line.method} {line.path} -> {line.status or 'no answer'} "
+            f"{','.join(line.flags) or '-'} after {words.seconds(line.duration)}, "
+            f"{words.plural(line.attempts, 'attempt')}, last at {line.upstream_host or 'no host'}; "
+            f"x-request-id {line.request_id}"
+        )
+        if len(found) == SHOWN:
+            break
+    return tuple(found)

@@ -1,0 +1,234 @@
+"""Expectations about an edge, on lines that were made up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from histories import T0, context, expectation, load
+
+from meshchaos.checks.canary import CANARY, CanarySpec
+from meshchaos.checks.circuit_breaker import CIRCUIT_BREAKER, CircuitBreakerSpec, peaks_of
+from meshchaos.checks.ejection import EJECTION, EjectionSpec
+from meshchaos.checks.kind import CheckKind, Finding
+from meshchaos.checks.retries import RETRIES, RetriesSpec
+from meshchaos.checks.timeout import TIMEOUT, TimeoutSpec
+from meshchaos.errors import FileError
+from meshchaos.history.asks import EdgeAsk
+from meshchaos.history.edges import Edge, EdgeLine, EdgeRecord, Peer, StatPoint
+from meshchaos.history.records import FaultRecord, History, PhaseRecord
+from meshchaos.mesh.seam import ProxyLogLine
+
+PHASES = (
+    PhaseRecord("baseline", T0, T0 + 10, 10),
+    PhaseRecord("fault", T0 + 10, T0 + 70, 60),
+    PhaseRecord("recovery", T0 + 70, T0 + 130, 60),
+)
+FAULT = FaultRecord("chaos-1-0", 0, "abort", "server", "e", "r", 1.0, (), T0 + 10, T0 + 10, T0 + 70, T0 + 70)
+SERVERS = tuple(Peer(f"stars-{n}.shop", f"stars-v{n}", f"10.0.0.{n}", {"version": f"v{n}"}) for n in (1, 2))
+
+
+def line(at: float, status: int = 200, *, host: int = 1, proxy: str = "page.shop", **fields: Any) -> EdgeLine:
+    """``at`` seconds into the fault phase."""
+    base = ProxyLogLine(
+        start=T0 + 10 + at,
+        duration=0.02,
+        side="outbound",
+        request_id=f"id-{at}",
+        method="GET",
+        path="/",
+        authority="stars",
+        status=status,
+        flags=(),
+        details="",
+        route="",
+        cluster="",
+        upstream_host=f"10.0.0.{host}:80",
+        attempts=1,
+        hosts_attempted=(),
+        peer="",
+    )
+    return EdgeLine(proxy, replace(base, **fields))
+
+
+def judged(
+    kind: CheckKind,
+    spec: Any,
+    sent: Sequence[EdgeLine],
+    received: Sequence[EdgeLine] = (),
+    *,
+    problem: str | None = None,
+    stats: Sequence[StatPoint] = (),
+) -> list[Finding]:
+    checks = kind.checks(expectation(kind.kind.key, spec), context())
+    asks = {ask for check in checks for ask in check.asks}  # type: ignore[attr-defined]
+    record = EdgeRecord(
+        EdgeAsk("stars"), "stars", "shop", "stars.shop", 80, (80,), (), (), SERVERS, problem=problem,
+        subsets={"v1": {"version": "v1"}, "v2": {"version": "v2"}},
+    )  # fmt: skip
+    edges = {ask: Edge(replace(record, ask=ask), tuple(sent), tuple(received), tuple(stats)) for ask in asks}
+    history = History(PHASES, (FAULT,), {}, (), 0.95, edges=edges)
+    return [check.judge(history, alpha=0.05) for check in checks]
+
+
+def verdicts(found: Sequence[Finding]) -> list[str]:
+    return [one.verdict.value for one in found]
+
+
+RETRY = RetriesSpec(to="stars", from_=("page",), recovered=0.9, amplification=1.5)
+
+
+def test_retries_that_save_and_those_that_do_not() -> None:
+    saved = [line(n / 10, attempts=2 if n % 4 == 0 else 1) for n in range(400)]
+    assert verdicts(judged(RETRIES, RETRY, saved)) == ["PASS", "PASS"]
+    lost = [line(n / 10, 503 if n % 4 == 0 else 200) for n in range(400)]
+    recovered, amplification = judged(RETRIES, RETRY, lost)
+    assert (recovered.verdict, recovered.estimate, recovered.n) == ("FAIL", 0.0, 100)
+    assert "100 of them were not tried again" in recovered.evidence[0]
+    assert amplification.verdict == "PASS"
+    storm = [line(n / 10, attempts=3) for n in range(400)]
+    assert verdicts(judged(RETRIES, RETRY, storm)) == ["PASS", "FAIL"]
+
+
+def test_no_failed_attempt_tests_no_retry_and_no_request_nothing() -> None:
+    assert verdicts(judged(RETRIES, RETRY, [line(n) for n in range(50)])) == ["INVALID", "PASS"]
+    assert verdicts(judged(RETRIES, RETRY, [line(n) for n in range(3)])) == ["INVALID", "INCONCLUSIVE"]
+    assert verdicts(judged(RETRIES, RETRY, [])) == ["INVALID", "INVALID"]
+    assert verdicts(judged(RETRIES, RETRY, [line(-5.0, 503)])) == ["INVALID", "INVALID"], "before the fault"
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        (RETRIES, RETRY),
+        (TIMEOUT, TimeoutSpec(to="stars", after=0.5)),
+        (CIRCUIT_BREAKER, CircuitBreakerSpec(to="stars", in_flight=2)),
+        (EJECTION, EjectionSpec(to="stars", within=5.0)),
+        (CANARY, CanarySpec(to="stars", baseline="v1", canary="v2", error_ratio=1.5)),
+    ],
+)
+def test_lines_that_are_not_whole_are_invalid_whatever_they_say(kind: CheckKind, spec: Any) -> None:
+    sent = [line(n / 10, attempts=2) for n in range(400)]
+    for found in judged(kind, spec, sent, sent, problem="the access log of page.shop lost lines"):
+        assert found.verdict == "INVALID"
+        assert found.reason.endswith("do not tell: the access log of page.shop lost lines")
+
+
+def cut(at: float, after: float = 0.5, details: str = "response_timeout") -> EdgeLine:
+    return line(at, 504, flags=("UT",), details=details, duration=after)
+
+
+def test_a_timeout_cuts_in_time() -> None:
+    spec = TimeoutSpec(to="stars", after=0.5)
+    quick = [line(n) for n in range(30)]
+    assert verdicts(judged(TIMEOUT, spec, quick)) == ["INVALID"]
+    assert verdicts(judged(TIMEOUT, spec, quick + [cut(n) for n in range(9)])) == ["PASS"]
+    assert verdicts(judged(TIMEOUT, spec, quick + [cut(n) for n in range(4)])) == ["INCONCLUSIVE"]
+    assert verdicts(judged(TIMEOUT, spec, [cut(n) for n in range(9)] + [line(9, duration=0.6)])) == ["FAIL"]
+    assert verdicts(judged(TIMEOUT, spec, [cut(n, 0.3) for n in range(9)])) == ["FAIL"], "too early"
+    server = [line(n, 504, duration=0.5) for n in range(9)]
+    assert verdicts(judged(TIMEOUT, spec, server)) == ["INCONCLUSIVE"], "a 504 of the server's own is no cut"
+    tries = [cut(n, 1.1, "upstream_per_try_timeout") for n in range(9)]
+    twice = [replace(one, line=replace(one.line, attempts=2)) for one in tries]
+    assert verdicts(judged(TIMEOUT, replace(spec, per_try=True), twice)) == ["PASS"]
+    assert verdicts(judged(TIMEOUT, replace(spec, per_try=True), tries)) == ["FAIL"]
+
+
+def test_a_breaker_limits_each_proxy_by_itself() -> None:
+    spec = CircuitBreakerSpec(to="stars", in_flight=2)
+    two = [line(n, duration=1.5, proxy=proxy) for n in range(20) for proxy in ("a.shop", "b.shop")]
+    assert peaks_of(two, T0) == {"a.shop": 2, "b.shop": 2}
+    shed = [line(n + 0.5, 503, flags=("UO",), duration=0.001) for n in range(20)]
+    assert verdicts(judged(CIRCUIT_BREAKER, spec, sorted(two + shed, key=lambda o: o.line.start))) == ["PASS"]
+    assert verdicts(judged(CIRCUIT_BREAKER, spec, two)) == ["INVALID"], "nothing had to be shed"
+    assert verdicts(judged(CIRCUIT_BREAKER, replace(spec, opens=False), two)) == ["PASS"]
+    assert verdicts(judged(CIRCUIT_BREAKER, replace(spec, opens=False), shed)) == ["FAIL"]
+    many = [line(n / 10, duration=1.5) for n in range(200)]
+    assert verdicts(judged(CIRCUIT_BREAKER, spec, many)) == ["FAIL"]
+    waited = [line(n, 503, flags=("UO",), duration=0.9) for n in range(20)]
+    assert verdicts(judged(CIRCUIT_BREAKER, spec, waited)) == ["FAIL"]
+
+
+def arrivals(until: float, bad: float = 0.0) -> tuple[list[EdgeLine], list[EdgeLine]]:
+    """Ten requests a second to each of two replicas; the second fails from ``bad`` on and is left out from ``until``
+    to the end of the fault.
+    """
+    sent, received = [], []
+    for n in range(1200):
+        at = n / 10
+        for host in (1, 2):
+            if host == 2 and until <= at < 60:
+                continue
+            status = 503 if host == 2 and bad <= at < 60 else 200
+            sent.append(line(at, status, host=host, request_id=f"{host}-{n}"))
+            received.append(line(at, status, proxy=f"stars-{host}.shop", request_id=f"{host}-{n}"))
+    return sent, received
+
+
+def ejections(value: int) -> list[StatPoint]:
+    name = "cluster.outbound|80||stars.shop;.outlier_detection.ejections_enforced_total"
+    return [StatPoint(T0 + 5, "page.shop", name, 0), StatPoint(T0 + 20, "page.shop", name, value)]
+
+
+def test_a_bad_replica_is_ejected_in_time_and_comes_back() -> None:
+    spec = EjectionSpec(to="stars", within=5.0, returns=10.0)
+    assert verdicts(judged(EJECTION, spec, *arrivals(3.0), stats=ejections(1))) == ["PASS"]
+    late = judged(EJECTION, spec, *arrivals(9.0), stats=ejections(1))
+    assert verdicts(late) == ["FAIL"]
+    assert "for 8.9 s after its first failure, at most 5 s asked" in late[0].reason
+    never = judged(EJECTION, spec, *arrivals(60.0), stats=ejections(0))
+    assert verdicts(never) == ["FAIL"]
+    assert "never ejected it" in never[0].reason
+    (hidden,) = judged(EJECTION, spec, *arrivals(3.0))
+    assert hidden.verdict == "INVALID"
+    assert "proxyStatsMatcher" in hidden.reason
+    sent, received = arrivals(3.0)
+    gone = T0 + 70
+    away = [one for one in received if not (one.proxy == "stars-2.shop" and one.line.start >= gone)]
+    assert verdicts(judged(EJECTION, spec, sent, away, stats=ejections(1))) == ["FAIL"], "it never returns"
+    patient = replace(spec, returns=90.0)
+    assert verdicts(judged(EJECTION, patient, sent, away, stats=ejections(1))) == ["INCONCLUSIVE"]
+    assert verdicts(judged(EJECTION, spec, *arrivals(60.0, bad=99.0), stats=ejections(1))) == ["INVALID"]
+
+
+def arms(canary_bad: int, *, n: int = 3000, slow: float = 0.02) -> tuple[list[EdgeLine], list[EdgeLine]]:
+    sent, received = [], []
+    for k in range(n):
+        at = k * 59 / n
+        host = 2 if k % 10 == 0 else 1
+        bad = host == 2 and canary_bad and (k // 10) % (n // 10 // canary_bad) == 0
+        duration = slow if host == 2 else 0.02
+        sent.append(line(at, 200, host=1, request_id=str(k)))  # a retry at the other one hid it
+        received.append(line(at, 500 if bad else 200, proxy=f"stars-{host}.shop", request_id=str(k), duration=duration))
+    return sent, received
+
+
+def test_a_canary_is_compared_by_attempt() -> None:
+    spec = CanarySpec(
+        to="stars", baseline="v1", canary="v2", error_ratio=1.5, error_budget=0.02, share=0.1, negligible=0.015,
+        latency_ratio={"p90": 1.3},
+    )  # fmt: skip
+    assert verdicts(judged(CANARY, spec, *arms(0))) == ["PASS", "PASS", "PASS", "PASS"]
+    assert verdicts(judged(CANARY, spec, *arms(30)))[:2] == ["FAIL", "FAIL"]
+    assert verdicts(judged(CANARY, spec, *arms(0, slow=0.05))) == ["PASS", "PASS", "FAIL", "PASS"]
+    wide = replace(spec, share=0.5)
+    assert verdicts(judged(CANARY, wide, *arms(0)))[-1] == "FAIL"
+    (nobody,) = judged(CANARY, CanarySpec(to="stars", baseline="v1", canary="v9", share=0.1), *arms(0))
+    assert nobody.verdict == "INVALID"
+    assert "no subset or workload 'v9'; it has stars-v1, stars-v2, v1, v2" in nobody.reason
+    refused = [line(n / 10, 503, host=2, flags=("UF",), request_id=f"r{n}") for n in range(300)]
+    sent, received = arms(0)
+    assert verdicts(judged(CANARY, spec, sorted(sent + refused, key=lambda o: o.line.start), received))[1] == "FAIL"
+
+
+def test_what_cannot_be_seen_is_refused_beforehand() -> None:
+    with pytest.raises(FileError, match="gives up after 2 s, before the proxy's timeout of 3 s"):
+        TIMEOUT.checks(
+            expectation("timeout", TimeoutSpec(to="stars", after=3.0)), context(loads=(replace(load(), timeout=2.0),))
+        )
+    with pytest.raises(FileError, match="judged on an edge"):
+        RETRIES.checks(replace(expectation("retries", RETRY), load="main"), context())
+    with pytest.raises(ValueError, match="say what is expected of the retries"):
+        RetriesSpec(to="stars").check()
