@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from meshchaos.checks import words
@@ -29,7 +29,9 @@ def injection_findings(history: History) -> tuple[Finding, ...]:
     """One finding a fault: PASS when it is proved, INVALID (for the whole run) when it is not: none
     injected, or the 99.9 % Clopper-Pearson interval wholly outside the share asked +- 10 % of it.
     """
-    return tuple(_finding(fault, fault.share, explicit=False) for fault in history.faults)
+    return tuple(
+        _ramp(fault) if fault.steps else _finding(fault, fault.share, explicit=False) for fault in history.faults
+    )
 
 
 @spec
@@ -78,6 +80,11 @@ class Injected:
     def checks(self, expectation: Expectation, context: CheckContext) -> Sequence[InjectedCheck]:
         if not context.experiment.faults:
             raise mistake(expectation.where, "injected needs a fault, and spec.faults is left out")
+        if context.experiment.ramp is not None:
+            text = (
+                "injected asks for one share, and a fault has a ramp: the share of each of its steps is proved anyway"
+            )
+            raise mistake(expectation.where, text)
         if not 0 < expectation.spec.share <= 1:
             raise mistake(expectation.where, "injected: the share must be above 0 % and at most 100 %")
         return (
@@ -96,7 +103,36 @@ class Injected:
 INJECTED = Injected()
 
 
-def _finding(fault: FaultRecord, asked: float, *, explicit: bool, confidence: float = 1 - ALPHA) -> Finding:
+def _ramp(fault: FaultRecord) -> Finding:
+    """Each step's share by itself; one in a thousand runs is called INVALID by chance, whatever the number of steps."""
+    found = [
+        _finding(
+            replace(
+                fault,
+                share=step.share,
+                live_at=step.live_at,
+                removed_at=step.until,
+                injections=step.injections,
+                steps=(),
+            ),
+            step.share,
+            explicit=False,
+            alpha=ALPHA / len(fault.steps),
+        )
+        for step in fault.steps
+    ]
+    chosen = worst(found)
+    at = words.percent(fault.steps[found.index(chosen)].share)
+    text = f"in the step at {at}: {chosen.reason}"
+    if chosen.verdict is Verdict.PASS:
+        text = f"each of the {len(found)} steps got its share; {text}"
+    lines = tuple(one.reason for one in found)
+    return replace(chosen, reason=text, n=sum(one.n for one in found), evidence=_evidence(fault) + lines)
+
+
+def _finding(
+    fault: FaultRecord, asked: float, *, explicit: bool, confidence: float = 1 - ALPHA, alpha: float = ALPHA
+) -> Finding:
     name = f"injected {fault.kind} {fault.edge}"
     lines = _evidence(fault)
     trouble = _trouble(fault)
@@ -115,7 +151,7 @@ def _finding(fault: FaultRecord, asked: float, *, explicit: bool, confidence: fl
         )
         return Finding("injected", name, ("fault",), verdict, text, threshold=asked, evidence=lines)
     of = sum(one.of or 0 for one in known)
-    low, high = interval(marked, of, ALPHA)
+    low, high = interval(marked, of, alpha)
     verdict, text = Verdict.PASS, ""
     if high < asked * (1 - TOLERANCE) or low > asked * (1 + TOLERANCE):
         verdict = Verdict.INVALID
@@ -123,7 +159,7 @@ def _finding(fault: FaultRecord, asked: float, *, explicit: bool, confidence: fl
         low, high = interval(marked, of, 1 - confidence)
         if low < asked * (1 - TOLERANCE) or high > asked * (1 + TOLERANCE):
             verdict, text = Verdict.INCONCLUSIVE, ": too few requests to tell it within a tenth of that"
-    shown = words.level(1 - confidence if explicit and verdict is not Verdict.INVALID else ALPHA)
+    shown = words.level(1 - confidence if explicit and verdict is not Verdict.INVALID else alpha)
     return Finding(
         kind="injected",
         name=name,

@@ -57,13 +57,18 @@ def needs_of(checks: Sequence[RateCheck], experiment: Experiment, *, lost: float
             if phase is None:
                 continue
             length = max(0.0, phase.at_most - lost)
+            label = check.name
+            ramp = experiment.ramp if name == "fault" else None
+            if ramp is not None:
+                start, end = ramp.window(phase.at_most)
+                length, label = (end - start) / len(ramp.ramp), f"{check.name}, each step"
             confidence = experiment.confidence
             if phase.at_least is not None:
                 confidence = 1 - (1 - confidence) / 2
             rate = arrivals(check, experiment)
             found.append(
                 Need(
-                    name=check.name,
+                    name=label,
                     phase=name,
                     seconds=length,
                     clean=check.clean(confidence),

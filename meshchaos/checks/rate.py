@@ -11,12 +11,13 @@ from meshchaos.checks.edge import samples_of
 from meshchaos.checks.kind import Finding, Verdict
 from meshchaos.checks.measured import measure_latency, measure_success
 from meshchaos.checks.phases import over_phases
+from meshchaos.checks.ramp import judge_steps, partly
 from meshchaos.checks.statistics.planner import clean_minimum
 from meshchaos.checks.tally import Counter, Measure, Tally
 from meshchaos.experiment.model import PhaseName, Where
 from meshchaos.history.asks import Ask, EdgeAsk
 from meshchaos.history.edges import EdgeLine
-from meshchaos.history.records import History, PhaseRecord
+from meshchaos.history.records import History, PhaseRecord, PhaseStep
 from meshchaos.history.samples import Samples
 
 EARLIEST = 10.0
@@ -119,12 +120,21 @@ class RateCheck:
         if phase.broken_off:
             return self._bare((name,), Verdict.INVALID, f"the phase {name} was broken off: {phase.cut}")
         sequential = phase.cut in ("early-verdict", "stop-if")
-        rule = _rule(history, phase, self.theta, alpha, sequential=sequential)
         untold = self._untold(history)
         if untold is not None:
             return self._bare((name,), Verdict.INVALID, untold)
+        if phase.steps:
+
+            def judge(step: PhaseStep) -> Finding:
+                share = alpha / len(phase.steps)
+                return self.judge_window(history, step.start, step.end, alpha=share, sequential=sequential)
+
+            found = judge_steps(phase, judge)
+            return replace(found, during=(name,), evidence=found.evidence + partly(history, phase))
+        rule = _rule(history, phase, self.theta, alpha, sequential=sequential)
         counts = Counter(self.measure).count(self.samples(history), phase.start, phase.end)
-        return replace(self._finding(history, counts, rule), during=(name,))
+        found = self._finding(history, counts, rule)
+        return replace(found, during=(name,), evidence=found.evidence + partly(history, phase))
 
     def _finding(self, history: History, counts: Tally, rule: Rule) -> Finding:
         if counts.n == 0:

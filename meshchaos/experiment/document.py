@@ -12,11 +12,13 @@ from urllib.parse import urlsplit
 
 from meshchaos import units
 from meshchaos.experiment.fields import (
+    About,
     Duration,
     MaybeSecret,
     Name,
     OneOrMany,
     Parsed,
+    Percentage,
     PositiveDuration,
     Rate,
     SecretRef,
@@ -230,6 +232,37 @@ class ExperimentDoc:
     kind: Literal["Experiment"]
     metadata: MetadataDoc
     spec: BodyDoc
+
+
+@spec
+class TimingDoc:
+    """What every fault may say beside its kind's own fields: when it is live inside the fault phase."""
+
+    after: Annotated[Duration, About("how long after the fault phase began it comes; 0s by itself")] = 0.0
+    for_: Annotated[PositiveDuration | None, About("how long it lasts; by itself to the end of the phase")] = None
+
+
+@spec
+class RampDoc:
+    """A percentage that rises, or falls, in equal steps of equal length: ``from`` is the level before the first step,
+    the last step is at ``to``.
+    """
+
+    to: Annotated[Percentage, About("of the last step")]
+    from_: Annotated[Percentage, About("the level before the first step; 0 by itself")] = 0.0
+    steps: Annotated[int, About("how many steps; 10 by itself")] = 10
+
+    def check(self) -> None:
+        if not 1 <= self.steps <= 100:
+            raise ValueError("steps must be 1 to 100")
+        if self.from_ == self.to:
+            raise ValueError("a ramp goes from one percentage to another")
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """0..100, one a step, in Envoy's steps of 0.0001."""
+        rise = (self.to - self.from_) / self.steps
+        return tuple(round(self.from_ + rise * (step + 1), 4) for step in range(self.steps))
 
 
 @spec

@@ -6,21 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshchaos.experiment.document import ScopeDoc
-from meshchaos.experiment.model import Expectation, Fault, Load, Phase, PhaseName, SpecKind
+from meshchaos.experiment.document import RampDoc, ScopeDoc, TimingDoc
+from meshchaos.experiment.model import Expectation, Fault, Load, Phase, PhaseName, RampStep, SpecKind
 from meshchaos.experiment.phases import JUDGED
 from meshchaos.experiment.problems import Problems, known_keys, unknown
 from meshchaos.experiment.specs import adapter, full, validate
 from meshchaos.experiment.tree import Loc
-from meshchaos.units import shown
+from meshchaos.units import format_duration, shown
 
 _SCOPE: Final = ("during", "name", "load", "request")
+_TIMING: Final = ("after", "for")
+_RAMP: Final = frozenset({"from", "to", "steps"})
+SHORTEST_STEP: Final = 1.0
+"""Seconds that each step of a ramp lasts at least."""
 _JUDGE_REQUESTS: Final = frozenset({"success", "latency", "slo", "recovery"})
 _JUDGE_FAULTS: Final = frozenset({"injected", "recovery"})
 
 
-def faults_of(written: Sequence[Any], kinds: Mapping[str, SpecKind], problems: Problems) -> tuple[Fault, ...]:
-    found = []
+def faults_of(
+    written: Sequence[Any], kinds: Mapping[str, SpecKind], problems: Problems, phase: Phase | None
+) -> tuple[Fault, ...]:
+    """Adds to ``problems``; without a fault phase (the file is wrong elsewhere) only what each says by itself."""
+    found: list[Fault] = []
     for index, value in enumerate(written):
         loc: Loc = ("spec", "faults", index)
         kind = _kind(value, kinds, problems, loc, "fault")
@@ -28,10 +35,66 @@ def faults_of(written: Sequence[Any], kinds: Mapping[str, SpecKind], problems: P
             continue
         place = (*loc, kind.key)
         if _is_wrapped(value[kind.key], kind, problems, place):
-            spec: Any = validate(kind.spec, full(kind, value[kind.key]), problems, place)
-            if spec is not None:
-                found.append(Fault(kind.key, index, spec, problems.where(place)))
+            fault = _fault(full(kind, value[kind.key]), index, kind, problems, place)
+            if fault is not None:
+                found.append(fault)
+                if phase is not None:
+                    _check_timing(found, phase, problems, place)
     return tuple(found)
+
+
+def _fault(written: Mapping[str, Any], index: int, kind: SpecKind, problems: Problems, place: Loc) -> Fault | None:
+    keys = _keys(kind)
+    options = {key: item for key, item in written.items() if key in _TIMING and key not in keys}
+    own = {key: item for key, item in written.items() if key not in options}
+    timing = validate(TimingDoc, options, problems, place)
+    ramp: tuple[RampStep, ...] = ()
+    share = own.get("percentage")
+    if "percentage" in keys and isinstance(share, Mapping) and _RAMP & set(share):
+        doc = validate(RampDoc, share, problems, (*place, "percentage"))
+        if doc is None:
+            return None
+        levels = doc.levels
+        for level in levels:
+            one: Any = validate(kind.spec, {**own, "percentage": level}, problems, place)
+            if one is None:  # its mistakes are most likely every step's
+                return None
+            ramp += (RampStep(level, one),)
+        spec: Any = ramp[0].spec
+    else:
+        spec = validate(kind.spec, own, problems, place, also=_TIMING)
+    if spec is None or timing is None:
+        return None
+    return Fault(kind.key, index, spec, problems.where(place), timing.after, timing.for_, ramp)
+
+
+def _check_timing(found: Sequence[Fault], phase: Phase, problems: Problems, place: Loc) -> None:
+    """Of the last of ``found``, against the length of the fault phase."""
+    fault, length = found[-1], phase.at_most
+    start, end = fault.window(length)
+    lasts = format_duration(length)
+    if not fault.timed:
+        return
+    if fault.after >= length:
+        problems.add(f"the fault phase lasts {lasts} and is over by then", (*place, "after"))
+        return
+    if fault.lasts is not None and fault.after + fault.lasts > length + 1e-9:
+        whole = format_duration(fault.after + fault.lasts)
+        text = f"after and for are {whole} together, and the fault phase lasts {lasts}"
+        problems.add(f"{text}: shorten one, or lengthen spec.phases.fault", (*place, "for"))
+        return
+    if phase.at_least is not None:
+        what = "ramp" if fault.ramp else "fault"
+        text = f"an early verdict (phases.fault.atLeast) could end the phase before this {what} has run its course"
+        problems.add(
+            f"{text}: write a plain length for phases.fault", (*place, "percentage" if fault.ramp else "after")
+        )
+    if fault.ramp and (end - start) / len(fault.ramp) < SHORTEST_STEP:
+        each = format_duration((end - start) / len(fault.ramp))
+        text = f"{len(fault.ramp)} steps would last {each} each, and 1s is the least: fewer steps, or a longer phase"
+        problems.add(text, (*place, "percentage"))
+    if fault.ramp and any(other.ramp for other in found[:-1]):
+        problems.add("another fault has a ramp already, and each step is judged by itself", (*place, "percentage"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,12 +84,36 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault: ``kind`` is its key, ``spec`` the frozen dataclass of that kind, ``index`` its place in the file."""
+    """One fault: ``kind`` is its key, ``spec`` the frozen dataclass of that kind, ``index`` its place in the file.
+
+    Live from ``after`` (s since the fault phase began) for ``lasts`` s; None: to the phase's end. A ``ramp`` holds the
+    specs of its steps, which come one after another, equally long; ``spec`` is the first of them.
+    """
 
     kind: str
     index: int
     spec: Any
     where: Where
+    after: float = 0.0
+    lasts: float | None = None
+    ramp: tuple[RampStep, ...] = ()
+
+    @property
+    def timed(self) -> bool:
+        """Whether it is not simply there from the phase's begin to its end."""
+        return bool(self.after or self.lasts is not None or self.ramp)
+
+    def window(self, phase: float) -> tuple[float, float]:
+        """From when to when it is live in a fault phase of so many seconds."""
+        return self.after, phase if self.lasts is None else min(phase, self.after + self.lasts)
+
+
+@dataclass(frozen=True, slots=True)
+class RampStep:
+    """One step of a ramp: the fault at this ``percentage`` (0..100), ``spec`` as the kind's own."""
+
+    percentage: float
+    spec: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +174,11 @@ class Experiment:
 
     def phase(self, name: PhaseName) -> Phase | None:
         return next((phase for phase in self.phases if phase.name == name), None)
+
+    @property
+    def ramp(self) -> Fault | None:
+        """The fault whose percentage goes up, or down, in steps; there is at most one."""
+        return next((fault for fault in self.faults if fault.ramp), None)
 
     @property
     def main_phase(self) -> PhaseName:

@@ -130,7 +130,7 @@ class _Reading:
         if doc is not None and not problems.errors:
             return self.built(doc, written, changed, mesh, problems)
         if isinstance(body, dict):
-            faults_of(_many(body.get("faults")), self.vocabulary.faults, problems)
+            faults_of(_many(body.get("faults")), self.vocabulary.faults, problems, None)
             expectations_of(_many(body.get("expect")), self.vocabulary.checks, problems, None)
         raise problems.error()
 
@@ -144,9 +144,10 @@ class _Reading:
     ) -> Experiment:
         body = doc.spec
         some = bool(body.faults)
-        faults = faults_of(body.faults, self.vocabulary.faults, problems)
         loads = loads_of(body.load, _many(written["spec"].get("load")), problems, self.folder)
         phases = phases_of(body.phases, problems, faults=some)
+        fault_phase = next((phase for phase in phases if phase.name == "fault"), None)
+        faults = faults_of(body.faults, self.vocabulary.faults, problems, fault_phase)
         if not body.expect:
             problems.add("says nothing: an experiment expects something", ("spec", "expect"))
         expect = expectations_of(body.expect, self.vocabulary.checks, problems, Scene(some, phases, loads))

@@ -8,7 +8,7 @@ import copy
 from typing import Any, Final
 
 from meshchaos.experiment.config_document import ConfigDoc
-from meshchaos.experiment.document import ExperimentDoc, ScopeDoc
+from meshchaos.experiment.document import ExperimentDoc, RampDoc, ScopeDoc, TimingDoc
 from meshchaos.experiment.fields import key_of
 from meshchaos.experiment.model import SpecKind, Vocabulary
 from meshchaos.experiment.specs import adapter
@@ -21,7 +21,7 @@ def json_schema(vocabulary: Vocabulary) -> dict[str, Any]:
     result = _inlined(ExperimentDoc)
     body = result["properties"]["spec"]
     body["properties"]["faults"] = _one_or_many(
-        [_entry(kind, _kind_schema(kind)) for _, kind in sorted(vocabulary.faults.items())]
+        [_entry(kind, _timed(_kind_schema(kind))) for _, kind in sorted(vocabulary.faults.items())]
     )
     body["properties"]["expect"] = _one_or_many(
         [_entry(kind, _scoped(_kind_schema(kind))) for _, kind in sorted(vocabulary.checks.items())], at_least=1
@@ -58,6 +58,16 @@ def _entry(kind: SpecKind, fields: dict[str, Any]) -> dict[str, Any]:
 def _scoped(fields: dict[str, Any]) -> dict[str, Any]:
     """With what every expectation may say; a kind's own field of that name goes before."""
     return {**fields, "properties": {**_inlined(ScopeDoc)["properties"], **fields.get("properties", {})}}
+
+
+def _timed(fields: dict[str, Any]) -> dict[str, Any]:
+    """With what every fault may say, and a ramp where it has a percentage."""
+    own = dict(fields.get("properties", {}))
+    if "percentage" in own:
+        plain = own["percentage"]
+        told = {"description": plain["description"]} if "description" in plain else {}
+        own["percentage"] = {"anyOf": [*plain.get("anyOf", [plain]), _inlined(RampDoc)], **told}
+    return {**fields, "properties": {**_inlined(TimingDoc)["properties"], **own}}
 
 
 def _one_or_many(entries: list[dict[str, Any]], at_least: int = 0) -> dict[str, Any]:

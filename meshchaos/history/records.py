@@ -18,6 +18,15 @@ from meshchaos.history.samples import Samples
 
 
 @dataclass(frozen=True, slots=True)
+class PhaseStep:
+    """A stretch of the fault phase that is judged by itself: one step of a ramp, as ``label`` ("abort 30 %")."""
+
+    label: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
 class PhaseRecord:
     """A phase as it was: requests belong to it by their *intended start* in [start, end).
 
@@ -32,6 +41,8 @@ class PhaseRecord:
     planned: float
     cut: Literal["early-verdict", "stop-if", "interrupted", "invalid", "error"] | None = None
     at_least: float | None = None
+    steps: tuple[PhaseStep, ...] = ()
+    """Under a ramp: its steps as they were lived through, and what lies before and behind it."""
 
     @property
     def broken_off(self) -> bool:
@@ -58,6 +69,16 @@ class Injection:
 
 
 @dataclass(frozen=True, slots=True)
+class FaultStep:
+    """One step of a ramp: ``share`` was asked (0..1) from ``live_at`` until ``until`` (None: until it was removed)."""
+
+    share: float
+    live_at: float
+    until: float | None = None
+    injections: tuple[Injection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class FaultRecord:
     """One fault of the run. ``share`` is what was asked, 0..1. ``problem`` is set when it could not be
     proved for another reason than its numbers (it vanished in mid-phase, the log was unreadable).
@@ -78,6 +99,8 @@ class FaultRecord:
     injections: tuple[Injection, ...] = ()
     problem: str | None = None
     bypassed: tuple[str, ...] = ()
+    steps: tuple[FaultStep, ...] = ()
+    """Under a ramp; ``share`` is then that of the last step that began."""
 
 
 @dataclass(frozen=True, slots=True)

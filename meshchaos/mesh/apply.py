@@ -68,6 +68,21 @@ def apply_change(mesh: Objects, change: Change, run_id: str) -> Manifest:
     return _drive(mesh, apply_steps(change, run_id))
 
 
+def rewrite_change(mesh: Objects, change: Change, run_id: str) -> Manifest:
+    """Makes a change that differs from one made before in its values only, where that one is: a ramp's next step.
+
+    Undoing either undoes both. Raises Conflict where the object was written meanwhile or is not the run's, NotFound.
+    """
+    if not isinstance(change, Create):
+        return apply_change(mesh, change, run_id)
+    found = mesh.get(change.ref)
+    if annotations_of(found).get(OWNER_ANNOTATION) != run_id:
+        raise Conflict(f"{change.ref} is not of run {run_id} any more")
+    manifest = copy.deepcopy(found)
+    manifest["spec"] = copy.deepcopy(change.manifest.get("spec"))
+    return mesh.replace(manifest)
+
+
 def undo_change(mesh: Objects, change: Change, run_id: str) -> list[str]:
     """Takes one change back and returns what had to be left, one line each. Idempotent.
 
@@ -212,6 +227,7 @@ __all__ = [
     "apply_steps",
     "holds",
     "is_applied",
+    "rewrite_change",
     "tag",
     "undo_all",
     "undo_change",

@@ -21,7 +21,9 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 14, 34, 30
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A stretch of time, in seconds since the chart's origin. ``kind``: ``phase``, ``fault``, ``healed`` (a moment)."""
+    """A stretch of time, in seconds since the chart's origin. ``kind``: ``phase``, ``fault``, ``step`` (of a
+    ramp), ``healed`` (a moment).
+    """
 
     kind: str
     label: str
@@ -128,6 +130,13 @@ def _bands(frame: Frame) -> str:
         if band.kind == "fault":
             box = f'x="{x0:.1f}" y="{TOP}" width="{max(x1 - x0, 1):.1f}" height="{HEIGHT - TOP - BOTTOM}"'
             parts.append(f'<rect class="fault" {box}/><rect class="hatch" {box} fill="url(#hatch)"/>')
+            continue
+        if band.kind == "step":
+            parts.append(f'<line class="step" x1="{x0:.1f}" x2="{x0:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
+            if x1 - x0 > 6.5 * len(band.label) + 4:
+                parts.append(
+                    f'<text class="step-label" x="{x0 + 3:.1f}" y="{HEIGHT - BOTTOM - 4}">{escape(band.label)}</text>'
+                )
             continue
         if band.kind == "healed":
             parts.append(f'<line class="healed" x1="{x0:.1f}" x2="{x0:.1f}" y1="{TOP - 2}" y2="{HEIGHT - BOTTOM}"/>')

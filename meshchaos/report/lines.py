@@ -28,6 +28,8 @@ def fault_line(step: str, record: FaultRecord) -> str:
         return f"{name} is live, {words.seconds(max(record.live_at - record.applied_at, 0.0))} after it was accepted"
     if step == "gone" and record.gone_at is not None and record.removed_at is not None:
         return f"{name} is gone, {words.seconds(max(record.gone_at - record.removed_at, 0.0))} after it was taken out"
+    if step == "stepped":
+        return f"{name} is at {words.percent(record.share)} (step {len(record.steps)})"
     if step == "vanished":
         return f"{name} vanished: {record.problem or 'it is not in the mesh any more'}"
     return ""
@@ -42,7 +44,11 @@ def evidence_line(record: FaultRecord) -> str:
         f"{words.count(injected)} requests" if of is None else f"{words.count(injected)} of {words.count(of)} requests"
     )
     proxies = "proxy" if len(record.injections) == 1 else "proxies"
-    share = f" ({words.percent(injected / of)}, asked {words.percent(record.share)})" if of else ""
+    asked = f"asked {words.percent(record.share)}"
+    if record.steps:
+        first, last = words.percent(record.steps[0].share), words.percent(record.share)
+        asked = f"asked {first} to {last} in {len(record.steps)} steps"
+    share = f" ({words.percent(injected / of)}, {asked})" if of else ""
     return f"proof: {record.kind} carried by {told}{share}, by the logs of {len(record.injections)} {proxies}"
 
 

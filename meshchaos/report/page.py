@@ -95,6 +95,10 @@ def _time(result: Result, samples: Sequence[Samples]) -> tuple[charts.Frame, lis
         if fault.live_at is not None:
             until = fault.gone_at or fault.removed_at or end
             bands.append(charts.Band("fault", f"{fault.kind} is live", fault.live_at - start, until - start))
+            for step in fault.steps:
+                bands.append(
+                    charts.Band("step", words.percent(step.share), step.live_at - start, (step.until or until) - start)
+                )
     gone = [fault.gone_at for fault in result.faults if fault.live_at is not None]
     if gone and None not in gone and not result.leftovers:
         healed = max(at for at in gone if at is not None) - start

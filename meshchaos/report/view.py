@@ -7,7 +7,7 @@ from typing import Any
 
 from meshchaos.checks import words
 from meshchaos.checks.kind import Finding
-from meshchaos.history.records import FaultRecord, GeneratorHealth, Injection
+from meshchaos.history.records import FaultRecord, FaultStep, GeneratorHealth, Injection
 from meshchaos.report import lines
 from meshchaos.run.result import PhaseCount
 
@@ -52,6 +52,7 @@ def fault_sections(faults: Sequence[FaultRecord], proofs: Sequence[Finding]) -> 
                 "live": _step(fault.applied_at, fault.live_at, "never seen live"),
                 "gone": _step(fault.removed_at, fault.gone_at, "never seen gone"),
                 "injections": [_injection(item) for item in fault.injections],
+                "steps": [_ramp_step(step) for step in fault.steps],
             }
         )
     return sections
@@ -125,6 +126,13 @@ def _step(first: float | None, second: float | None, never: str) -> str:
     if second is None:
         return never
     return f"{words.seconds(max(second - first, 0.0))} from one to the other"
+
+
+def _ramp_step(step: FaultStep) -> str:
+    """``30 % asked: 61 of 205 requests (29.8 %)``."""
+    marked, of = sum(one.injected for one in step.injections), sum(one.of or 0 for one in step.injections)
+    share = f" ({words.percent(marked / of)})" if of else ""
+    return f"{words.percent(step.share)} asked: {words.count(marked)} of {words.plural(of, 'request')}{share}"
 
 
 def _injection(item: Injection) -> dict[str, Any]:

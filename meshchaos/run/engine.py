@@ -4,7 +4,8 @@
 2. journal: lock and undo records, durable before the first change
 3. what the proxies log for the proofs; loads start; warm-up, baseline
 4. steady state judged on the baseline; violated: no fault is applied
-5. faults applied in the file's order, each confirmed live; the fault phase, watched
+5. faults applied in the file's order, each confirmed live; the fault phase, watched; those with an ``after``, a ``for``
+   or a ramp as their time comes (``run.timeline``)
 6. heal in reverse order, confirmed gone: by ``FaultSet.heal``, the only way there is, called by its
    context manager when anything else comes up
 7. recovery; loads stop and drain; proofs are read; everything is judged from what is on disk
@@ -22,7 +23,8 @@ from meshchaos.checks.kind import Verdict
 from meshchaos.checks.steady import steady_state
 from meshchaos.errors import EvidenceError, LoadError, MeshchaosError, MeshError, MeshGone, UserError
 from meshchaos.experiment.model import Experiment, Phase, Slo
-from meshchaos.history.records import History
+from meshchaos.faults.kind import Placement
+from meshchaos.history.records import FaultRecord, History
 from meshchaos.mesh.seam import Mesh
 from meshchaos.run import events
 from meshchaos.run.clock import Clock
@@ -40,6 +42,7 @@ from meshchaos.run.plan import Plan, plan_words
 from meshchaos.run.recorder import Recorder
 from meshchaos.run.result import Result
 from meshchaos.run.rooms import Observer, Patient, Prover, Rooms, Scene
+from meshchaos.run.timeline import Action, Do, Timeline
 from meshchaos.run.watch import LIFETIME, POLL, Interrupted, Watch, latency_limits
 
 _PROBE = 5.0
@@ -118,6 +121,7 @@ class Engine:
             remedy=self.heal_command,
             live_deadline=experiment.deadlines.live,
             gone_deadline=min(experiment.deadlines.gone, experiment.deadlines.heal),
+            ramps=[id_ for id_, timing in plan.timings.items() if timing.steps],
         )
         recorder.emit(self._started(started))
         for warning in (*self.warnings, *plan.warnings):
@@ -165,7 +169,7 @@ class Engine:
                 observer.finish()
 
     def _look(self, watch: Watch, phase: Phase, at: float, provers: Mapping[str, Prover]) -> Look:
-        return Look(self.plan, watch, phase, at, (*self._observing, *provers.values()))
+        return Look(self.plan, watch, phase, at, lambda: (*self._observing, *provers.values()))
 
     def _tell_trouble(self, recorder: Recorder, faults: FaultSet, stops: list[str]) -> None:
         """What went wrong in healing though nothing is left of it."""
@@ -217,19 +221,51 @@ class Engine:
         phase = self._experiment.phase("fault")
         if phase is None or not self.plan.placements:
             return
-        for placement in self.plan.placements:
-            watch.stop()
-            self.state = f"applying {placement.id} ({placement.edge})"
-            try:
-                provers[placement.id] = self.rooms.prover(self.mesh, placement, self.plan.run_id)
-            except EvidenceError as error:
-                raise RunStopped(
-                    "invalid", f"{placement.id} could not be proved: {error}; it was not applied"
-                ) from error
-            faults.apply(placement)
-        live = max(record.live_at or 0.0 for record in faults.records.values())
-        self.state = f"fault phase; applied now: {', '.join(str(change.ref) for change in self.plan.changes)}"
-        watch.through(phase, live, faults, self._look(watch, phase, live, provers))
+        timeline = Timeline(self.plan.placements, self.plan.timings, phase.at_most)
+        for placement in timeline.first:
+            self._apply(placement, watch, faults, provers)
+        start = max((record.live_at for record in faults.records.values() if record.live_at), default=self.clock.now())
+        timeline.begin(start)
+        self._name_state()
+
+        def act(now: float) -> float:
+            while (action := timeline.due(now)) is not None:
+                self._carry_out(action, timeline, watch, faults, provers)
+                now = self.clock.now()
+            return timeline.next_at()
+
+        watch.through(phase, start, faults, self._look(watch, phase, start, provers), act)
+        if timeline.never_applied:
+            late = timeline.never_applied[0]
+            text = f"{late.id} ({late.edge}) was never applied: what came before it took until the end of the phase"
+            raise RunStopped("invalid", text)
+
+    def _apply(self, placement: Placement, watch: Watch, faults: FaultSet, provers: dict[str, Prover]) -> None:
+        watch.stop()
+        self.state = f"applying {placement.id} ({placement.edge})"
+        try:
+            provers[placement.id] = self.rooms.prover(self.mesh, placement, self.plan.run_id)
+        except EvidenceError as error:
+            raise RunStopped("invalid", f"{placement.id} could not be proved: {error}; it was not applied") from error
+        faults.apply(placement)
+
+    def _carry_out(
+        self, action: Action, timeline: Timeline, watch: Watch, faults: FaultSet, provers: dict[str, Prover]
+    ) -> None:
+        """What is due in the middle of the fault phase."""
+        placement = action.placement
+        match action.do:
+            case Do.APPLY:
+                self._apply(placement, watch, faults, provers)
+                timeline.live(placement, faults.records[placement.id].live_at or self.clock.now())
+            case Do.STEP:
+                faults.step(self.plan.timings[placement.id].steps[action.step].placement)
+            case Do.UNDO:
+                faults.remove(placement)
+        self._name_state()
+
+    def _name_state(self) -> None:
+        self.state = f"fault phase; may be applied now: {', '.join(str(change.ref) for change in self.plan.changes)}"
 
     def _stop_loads(self, watch: Watch, *, dead: bool) -> None:
         """``dead``: that a generator died may have been said already."""
@@ -245,7 +281,7 @@ class Engine:
             if placement.id not in provers or record.live_at is None:
                 continue
             try:
-                record = provers[placement.id].finish(record)
+                record = proved(provers[placement.id], record)
             except EvidenceError as error:
                 record = replace(record, problem=record.problem or str(error))
             faults.records[placement.id] = record
@@ -356,6 +392,16 @@ class Engine:
             (self.folder / "experiment.yaml").write_text(text, "utf-8")
         except OSError as error:
             raise UserError(f"cannot write into {self.folder}: {error.strerror}") from error
+
+
+def proved(prover: Prover, record: FaultRecord) -> FaultRecord:
+    """With what the proxies say about the whole time, and about each step of a ramp. Raises EvidenceError."""
+    steps = []
+    for step in record.steps:
+        until = step.until if step.until is not None else record.removed_at
+        during = prover.finish(replace(record, live_at=step.live_at, removed_at=until, steps=()))
+        steps.append(replace(step, until=until, injections=during.injections))
+    return replace(prover.finish(record), steps=tuple(steps))
 
 
 def _warm_up() -> None:

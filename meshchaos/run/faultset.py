@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
+from typing import Any
 
 from meshchaos.errors import Locked, MeshchaosError, MeshError, MeshGone, NotFound, NotLive
 from meshchaos.faults.kind import Placement
-from meshchaos.history.records import FaultRecord
-from meshchaos.mesh.apply import apply_change, holds, undo_change
+from meshchaos.history.records import FaultRecord, FaultStep
+from meshchaos.mesh.apply import apply_change, holds, rewrite_change, undo_change
 from meshchaos.mesh.changes import Change, dump
 from meshchaos.mesh.objects import Manifest, Ref
 from meshchaos.mesh.seam import Confirmation, Mesh
@@ -50,6 +51,10 @@ class FaultSet:
     _tried: dict[str, list[Change]] = field(default_factory=dict)
     _wrote: dict[Ref, tuple[object, object]] = field(default_factory=dict)
     """The state of each object after our last write to it."""
+    ramps: Collection[str] = ()
+    """Ids of the faults that go up in steps."""
+    _removed: set[str] = field(default_factory=set)
+    """Ids of those that were taken back before the heal."""
     _healing: bool = False
     _expired: bool = False
     clean: bool = True
@@ -90,7 +95,51 @@ class FaultSet:
             self._wrote[change.ref] = _state(apply_change(self.mesh, change, self.run_id))
         self._step(placement, "applied", applied_at=self.clock.now())
         confirmed = self._converge(placement.changes, present=True, deadline=self.live_deadline)
-        self._step(placement, "live", live_at=confirmed.at)
+        steps = (FaultStep(placement.proof.share, confirmed.at),) if placement.id in self.ramps else ()
+        self._step(placement, "live", live_at=confirmed.at, steps=steps)
+
+    def step(self, placement: Placement) -> None:
+        """The next step of a live fault's ramp: the same objects with other numbers, waited for in every proxy. Raises
+        as ``apply``.
+        """
+        self._still_there()
+        position = next(index for index, one in enumerate(self._touched) if one.id == placement.id)
+        before, until = self._touched[position], self.clock.now()
+        for change in placement.changes:
+            if change not in before.changes:
+                self._wrote[change.ref] = _state(rewrite_change(self.mesh, change, self.run_id))
+        self._touched[position] = placement
+        self._tried[placement.id] = list(placement.changes)
+        confirmed = self._converge(placement.changes, present=True, deadline=self.live_deadline)
+        record = self.records[placement.id]
+        steps = (*record.steps[:-1], replace(record.steps[-1], until=until))
+        share = placement.proof.share
+        self._step(placement, "stepped", share=share, steps=(*steps, FaultStep(share, confirmed.at)))
+
+    def remove(self, placement: Placement) -> None:
+        """Takes one live fault back before the phase ends, and waits until it is gone. Raises RunStopped where
+        something of it could not be put back; it is then in ``leftovers``.
+        """
+        self._still_there()
+        own = next(one for one in self._touched if one.id == placement.id)
+        if self._undo(own):
+            self._refresh(own)
+            self._verify(own, None)
+        self._removed.add(own.id)
+        if self.leftovers:
+            raise RunStopped("error", self.leftovers[0])
+
+    def _still_there(self) -> None:
+        problem = self.vanished()
+        if problem is not None:
+            raise RunStopped("invalid", problem)
+
+    def _refresh(self, placement: Placement) -> None:
+        """Objects that hold other live faults, too, were written by our own undoing."""
+        for ref in {change.ref for change in self._tried.get(placement.id, ())}:
+            shared = any(change.ref == ref for one in self._touched if one.id != placement.id for change in one.changes)
+            if shared:
+                self._wrote[ref] = _state(self.mesh.get(ref))
 
     def vanished(self) -> str | None:
         """Who took a live fault away, or None while all are where they were put. An object that holds the fault but
@@ -134,7 +183,7 @@ class FaultSet:
         self._healing = True
         gone_at: float | None = None
         try:
-            touched = list(reversed(self._touched))
+            touched = [one for one in reversed(self._touched) if one.id not in self._removed]
             undone = [placement for placement in touched if self._undo(placement)]
             for placement in undone:
                 gone_at = self._verify(placement, gone_at)
@@ -240,8 +289,8 @@ class FaultSet:
         self._emit("vanished", placement)
         return problem
 
-    def _step(self, placement: Placement, step: str, **times: float) -> None:
-        self.records[placement.id] = replace(self.records[placement.id], **times)  # type: ignore[arg-type]
+    def _step(self, placement: Placement, step: str, **times: Any) -> None:
+        self.records[placement.id] = replace(self.records[placement.id], **times)
         self._emit(step, placement)
 
     def _emit(self, step: str, placement: Placement) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,16 +29,18 @@ def collect(sources: Iterable[Collecting]) -> None:
 
 @dataclass
 class Look:
-    """Whether a phase may end now by an early verdict, where the file allows one; ``sources`` are read first."""
+    """Whether a phase may end now by an early verdict, where the file allows one; ``sources`` are read first, those of
+    faults that came meanwhile among them.
+    """
 
     plan: Plan
     watch: Watch
     phase: Phase
     start: float
-    sources: Iterable[Collecting] = ()
+    sources: Callable[[], Iterable[Collecting]] = tuple
 
     def __call__(self, elapsed: float) -> bool:
-        collect(self.sources)
+        collect(self.sources())
         if self.phase.at_least is None or elapsed < self.phase.at_least:
             return False
         present = self.watch.so_far(self.phase, self.start)

@@ -6,25 +6,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from meshchaos.checks.kind import Check, CheckContext, asks_of
-from meshchaos.errors import FileError, UserError
+from meshchaos.errors import UserError
 from meshchaos.experiment.config import PrometheusConfig
 from meshchaos.experiment.model import Experiment, PhaseName, Slo, Where
-from meshchaos.faults.kind import FaultContext, FaultKind, Placement
+from meshchaos.faults.kind import Placement
 from meshchaos.history.asks import QueryAsk
 from meshchaos.history.edges import EdgeRecord
 from meshchaos.load.driver import LoadPlan
-from meshchaos.mesh.changes import Change, EditObject, recorded
-from meshchaos.mesh.objects import Manifest, Ref, ref_of
+from meshchaos.mesh.changes import Change
 from meshchaos.mesh.seam import Entry, Snapshot
 from meshchaos.run.diff import ObjectDiff, object_diffs
 from meshchaos.run.edges import edges_of
 from meshchaos.run.loads import load_plans
+from meshchaos.run.placing import at_place, place
+from meshchaos.run.timeline import Timing
 from meshchaos.run.vocabulary import Kinds, plugs
 
 _SLACK = 15.0
@@ -53,6 +53,8 @@ class Plan:
     queries: tuple[QueryAsk, ...] = ()
     """What the checks ask the mesh's Prometheus."""
     prometheus: PrometheusConfig | None = None
+    timings: Mapping[str, Timing] = field(default_factory=dict)
+    """Of the placements that are not simply live for the whole fault phase, by their ids."""
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -82,7 +84,8 @@ def make_plan(
     Raises UserError (CannotPlace, FileError) for what cannot be done on this mesh.
     """
     namespace = namespace_of(experiment, snapshot)
-    placements = place(experiment, snapshot, kinds, namespace=namespace, run_id=run_id, seed=seed)
+    placed = place(experiment, snapshot, kinds, namespace=namespace, run_id=run_id, seed=seed)
+    placements = placed.placements
     checks = make_checks(experiment, kinds, slos)
     queries = queries_of(checks, prometheus)
     seconds = sum(phase.at_most for phase in experiment.phases)
@@ -114,6 +117,7 @@ def make_plan(
         edges=edges_of(checks, snapshot, namespace),
         queries=queries,
         prometheus=prometheus,
+        timings=placed.timings,
     )
 
 
@@ -129,66 +133,6 @@ def namespace_of(experiment: Experiment, snapshot: Snapshot) -> str:
     return snapshot.namespaces[0] if snapshot.namespaces else "default"
 
 
-def fault_id(run_id: str, index: int) -> str:
-    """Goes into the name of everything that the fault makes."""
-    return f"chaos-{run_id}-{index}"
-
-
-def place(
-    experiment: Experiment, snapshot: Snapshot, kinds: Kinds, *, namespace: str, run_id: str, seed: int
-) -> tuple[Placement, ...]:
-    """Each fault placed, those that meet on one route combined by their kinds; in the order of the file.
-    Raises CannotPlace as one line with the fault's place in the file.
-    """
-    claims = tuple((e.kind, _edge(e.spec)) for e in experiment.expect)
-    placed: list[tuple[FaultKind, Placement]] = []
-    for fault in experiment.faults:
-        kind = kinds.faults[fault.kind]
-        context = FaultContext(fault_id(run_id, fault.index), fault.index, seed, namespace, claims)
-        with _at(fault.where), plugs(kind):
-            placed.append((kind, kind.place(fault.spec, snapshot, context)))
-    families: dict[str, list[tuple[FaultKind, Placement]]] = {}
-    for kind, placement in placed:
-        families.setdefault(getattr(kind, "family", type(kind).__qualname__), []).append((kind, placement))
-    combined: list[Placement] = []
-    for members in families.values():
-        kind, together = members[0][0], tuple(placement for _, placement in members)
-        with _at(experiment.where), plugs(kind):
-            combined += kind.combine(together) if hasattr(kind, "combine") else together
-    order = {fault_id(run_id, fault.index): fault.index for fault in experiment.faults}
-    placements = sorted(combined, key=lambda placement: order.get(placement.id, len(order)))
-    present = {ref_of(manifest): manifest for manifest in snapshot.objects}
-    return tuple(
-        replace(each, changes=tuple(_recorded(present, change) for change in each.changes)) for each in placements
-    )
-
-
-def _recorded(present: Mapping[Ref, Manifest], change: Change) -> Change:
-    """With what undoing it needs to know, and where it goes in a list that other faults change, too."""
-    if isinstance(change, EditObject) and change.ref in present:
-        return recorded(present[change.ref], change)
-    return change
-
-
-def _edge(spec: object) -> str:
-    """``from -> to`` of what an expectation is about, in the user's words; either may be empty."""
-    source, target = getattr(spec, "from_", None), getattr(spec, "to", None)
-    if isinstance(source, tuple):
-        source = ", ".join(map(str, source))
-    return f"{source or ''} -> {target or ''}" if source or target else ""
-
-
-@contextmanager
-def _at(where: Where) -> Iterator[None]:
-    """A mistake inside gets this place in the file."""
-    try:
-        yield
-    except FileError:
-        raise
-    except UserError as error:
-        raise FileError(str(error), file=where.file, line=where.line, col=where.col, path=where.path) from error
-
-
 def make_checks(experiment: Experiment, kinds: Kinds, slos: Mapping[str, Slo]) -> tuple[Check, ...]:
     """The checks of all expectations. Raises UserError for two of one name, and what the kinds raise."""
     context = CheckContext(experiment, slos)
@@ -198,11 +142,11 @@ def make_checks(experiment: Experiment, kinds: Kinds, slos: Mapping[str, Slo]) -
         with plugs(kinds.checks[expectation.kind]):
             its = tuple(kinds.checks[expectation.kind].checks(expectation, context))
         if not its:  # a plug-in's mistake, and the run would pass without having judged it
-            with _at(expectation.where):
+            with at_place(expectation.where):
                 raise UserError(f"{expectation.kind}: the plug-in made no check of it, so it would not be judged")
         for check in its:
             if check.name in seen:
-                with _at(expectation.where):
+                with at_place(expectation.where):
                     raise UserError(
                         f"two expectations are called {check.name!r} (the other is spec.expect[{seen[check.name]}]); "
                         "give one of them a `name:`"
@@ -216,7 +160,7 @@ def queries_of(checks: Sequence[Check], prometheus: PrometheusConfig | None) -> 
     """What is to be asked of the mesh's Prometheus. Raises FileError, at the expectation, where the mesh has none."""
     for check in checks:
         if prometheus is None and any(isinstance(ask, QueryAsk) for ask in asks_of((check,))):
-            with _at(getattr(check, "where", None) or Where("", 0, 0, "")):
+            with at_place(getattr(check, "where", None) or Where("", 0, 0, "")):
                 raise UserError(
                     "the mesh has no Prometheus to ask: write `prometheus: {url: http://...}` for it in meshchaos.yaml"
                 )
@@ -275,6 +219,8 @@ def plan_words(plan: Plan) -> Iterator[str]:
     yield "phases: " + ", ".join(f"{name} {seconds:g}s" for name, seconds in phases)
     for placement in plan.placements:
         yield f"fault {placement.id}: {placement.kind} {placement.edge}, at the {placement.at}: {placement.reason}"
+        if placement.id in plan.timings:
+            yield f"  {plan.timings[placement.id]}"
     for ask in plan.queries:
         if ask.at != "start":
             query = " ".join(ask.query.split())

@@ -135,6 +135,7 @@ def _phase(count: PhaseCount) -> dict[str, Any]:
         "cut": record.cut,
         "requests": count.requests,
         "failures": count.failures,
+        "steps": [{"label": step.label, "start": iso(step.start), "end": iso(step.end)} for step in record.steps],
     }
 
 
@@ -166,6 +167,16 @@ def _fault(record: FaultRecord, proof: Finding | None) -> dict[str, Any]:
                 "evidence": list(proof.evidence) if proof is not None else [],
             },
             "bypassed": list(record.bypassed),
+            "steps": [
+                {
+                    "share": step.share,
+                    "liveAt": iso(step.live_at),
+                    "until": iso(step.until),
+                    "count": sum(one.injected for one in step.injections),
+                    "of": sum(one.of or 0 for one in step.injections),
+                }
+                for step in record.steps
+            ],
         }
     )
 

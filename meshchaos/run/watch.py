@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from meshchaos.checks import words
 from meshchaos.checks.kind import Check
 from meshchaos.checks.rate import RateCheck
 from meshchaos.checks.stop import StopRule
 from meshchaos.errors import LoadError
 from meshchaos.experiment.model import Experiment, Phase
-from meshchaos.history.records import FaultRecord, GeneratorHealth, History, PhaseRecord
+from meshchaos.history.records import FaultRecord, GeneratorHealth, History, PhaseRecord, PhaseStep
 from meshchaos.history.samples import Samples
 from meshchaos.mesh.journal import Journal
 from meshchaos.mesh.seam import Mesh
@@ -33,6 +34,8 @@ LIFETIME: Final = 30.0
 RENEW: Final = 5.0
 STEP: Final = 0.25
 """Seconds that the machine's clock may be set by in mid-run; where it is no longer slewed but set, it is by more."""
+EDGE: Final = 0.5
+"""Seconds before or behind a ramp that are worth a judgement of their own."""
 WINDOW: Final = 3.0
 """Seconds of samples behind the figures of Progress."""
 
@@ -91,10 +94,18 @@ class Watch:
         except LoadError as error:
             raise RunStopped("invalid", f"the load generator died: {error}") from error
 
-    def through(self, phase: Phase, start: float, faults: FaultSet | None, look: Callable[[float], bool]) -> None:
+    def through(
+        self,
+        phase: Phase,
+        start: float,
+        faults: FaultSet | None,
+        look: Callable[[float], bool],
+        act: Callable[[float], float] = lambda now: float("inf"),
+    ) -> None:
         """Lives through one phase and keeps its record, also when it is cut. ``look`` is called every second with
         the time that passed; True ends the phase by an early verdict. ``faults``: those whose presence is watched,
-        and under which ``stopIf`` is looked at.
+        and under which ``stopIf`` is looked at. ``act`` does what is due at a time and returns when it wants to be
+        called again.
         """
         self.mesh.strained()
         rule = self._stop_rule(start) if faults is not None else None
@@ -106,6 +117,7 @@ class Watch:
                 self.stop()
                 self.tick()
                 self.poll_loads()
+                again = act(now)
                 self._progress(phase, start, faults)
                 if rule is not None:
                     self._stop_if(rule, now)
@@ -118,7 +130,7 @@ class Watch:
                     if look(now - start):
                         cut = "early-verdict"
                         break
-                self.clock.wait(min(POLL, max(0.0, end - self.clock.now())))
+                self.clock.wait(min(POLL, max(0.0, min(end, again) - self.clock.now())))
             if faults is not None and cut is None:
                 self._present(faults, proxies=True)
             if phase.name != "warmup":
@@ -130,7 +142,7 @@ class Watch:
             cut = "error"
             raise
         finally:
-            self._ended(phase, start, min(end, self.clock.now()), cut)  # type: ignore[arg-type]
+            self._ended(phase, start, min(end, self.clock.now()), cut, faults)  # type: ignore[arg-type]
 
     def history(self, faults: Sequence[FaultRecord], present: PhaseRecord | None = None) -> History:
         """Everything so far; ``present`` is the phase that still lasts."""
@@ -160,8 +172,10 @@ class Watch:
         start: float,
         end: float,
         cut: Literal["early-verdict", "stop-if", "interrupted", "invalid", "error"] | None,
+        faults: FaultSet | None,
     ) -> None:
-        record = PhaseRecord(phase.name, start, end, phase.at_most, cut, phase.at_least)
+        steps = steps_of(faults.records.values(), start, end) if faults is not None else ()
+        record = PhaseRecord(phase.name, start, end, phase.at_most, cut, phase.at_least, steps)
         self.phases.append(record)
         self.recorder.emit(events.PhaseFinished(end, record))
 
@@ -208,6 +222,26 @@ class Watch:
                 faults=faults.live if faults is not None else (),
             )
         )
+
+
+def steps_of(faults: Iterable[FaultRecord], start: float, end: float) -> tuple[PhaseStep, ...]:
+    """The stretches of a fault phase that are judged by themselves: each step of the ramp, and what lies before and
+    behind it; empty without a ramp. Changes that were being made belong to none.
+    """
+    for fault in faults:
+        if not fault.steps:
+            continue
+        over = fault.removed_at if fault.removed_at is not None else end
+        found = [
+            PhaseStep(f"{fault.kind} {words.percent(step.share)}", step.live_at, min(end, step.until or over))
+            for step in fault.steps
+        ]
+        if fault.steps[0].live_at - start > EDGE:
+            found.insert(0, PhaseStep("before the ramp", start, fault.applied_at or fault.steps[0].live_at))
+        if end - (fault.gone_at or over) > EDGE:
+            found.append(PhaseStep("after the ramp", fault.gone_at or over, end))
+        return tuple(found)
+    return ()
 
 
 def figures(parts: Sequence[Samples], seconds: float) -> tuple[float, float | None, float | None]:

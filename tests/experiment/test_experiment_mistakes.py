@@ -297,14 +297,14 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         "fixedDelay: 2s",
         "fixeddelay: 2s",
         [
-            "15:28: spec.faults[0].delay.fixeddelay: unknown key 'fixeddelay', did you mean 'fixedDelay'? (known: to, fixedDelay, from, percentage, match, at, replicas)"
+            "15:28: spec.faults[0].delay.fixeddelay: unknown key 'fixeddelay', did you mean 'fixedDelay'? (known: to, fixedDelay, from, percentage, match, at, replicas, after, for)"
         ],
     ),
     (
         "fixedDelay: 2s",
         "fixed_delay: 2s",
         [
-            "15:28: spec.faults[0].delay.fixed_delay: unknown key 'fixed_delay', did you mean 'fixedDelay'? (known: to, fixedDelay, from, percentage, match, at, replicas)"
+            "15:28: spec.faults[0].delay.fixed_delay: unknown key 'fixed_delay', did you mean 'fixedDelay'? (known: to, fixedDelay, from, percentage, match, at, replicas, after, for)"
         ],
     ),
     ("fixedDelay: 2s, ", "", ["15:7: spec.faults[0].delay: `fixedDelay` is missing"]),
