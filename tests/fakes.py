@@ -182,6 +182,9 @@ class FakeMesh:
         found, self.strains = self.strains, []
         return found
 
+    def hits(self) -> Mapping[str, int]:
+        return {}
+
     def without_versions(self) -> dict[Ref, Any]:
         """The objects as they are, but for what every write moves."""
         found = {}

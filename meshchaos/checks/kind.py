@@ -24,6 +24,28 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class MatrixCell:
+    """``verdict`` None: there is no such case."""
+
+    verdict: Verdict | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixRow:
+    name: str
+    cells: tuple[MatrixCell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Many cases of one finding, to be shown as a table; each row has a cell a column."""
+
+    columns: tuple[str, ...]
+    rows: tuple[MatrixRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What one check found in one phase (or over several, the worst of them).
 
@@ -48,6 +70,7 @@ class Finding:
     censored_at: float | None = None
     steady: bool = False
     line: int = 0
+    matrix: Matrix | None = None
 
 
 class Check(Protocol):

@@ -87,6 +87,24 @@ def _during(during: tuple[PhaseName, ...], experiment: Experiment) -> str:
     return " and ".join(during)
 
 
+def probed_phases(expectation: Expectation, experiment: Experiment) -> tuple[PhaseName, ...]:
+    """``during`` of what is probed: when it is left out, every phase that is judged. A policy may open or close while
+    something else is broken. Raises FileError as ``phases_of``.
+    """
+    if expectation.during is None:
+        return tuple(phase.name for phase in experiment.phases if phase.name != "warmup")
+    return phases_of(expectation, experiment)
+
+
+def scoped_name(what: str, expectation: Expectation, experiment: Experiment) -> str:
+    """The user's name, or ``what`` with the phases where the user named some."""
+    if expectation.name is not None:
+        return expectation.name
+    if expectation.during is None:
+        return what
+    return f"{what} during {_during(phases_of(expectation, experiment), experiment)}"
+
+
 def unique_names(checks: Sequence[Named]) -> None:
     """Raises FileError at the second of two checks of one name."""
     first: dict[str, Named] = {}

@@ -16,7 +16,8 @@ from meshchaos.errors import EvidenceError
 from meshchaos.evidence.edge_file import EdgeFile
 from meshchaos.evidence.requests import NEGLIGIBLE, POLL, QUIET, Requests, requests_of
 from meshchaos.history.edges import EdgeRecord, Peer, StatPoint
-from meshchaos.mesh.seam import Proxy, Replica
+from meshchaos.history.probes import is_probe
+from meshchaos.mesh.seam import Proxy, ProxyLogLine, Replica
 
 _SIDES = ("outbound", "inbound")
 
@@ -52,7 +53,9 @@ class EdgeWatch:
         emit: Callable[[Sequence[EdgeRecord]], None],
         *,
         timeout: float = 15.0,
+        seen: Callable[[ProxyLogLine], None] | None = None,
     ) -> None:
+        """``seen`` is told what servers' proxies logged of our own probes, as it is read."""
         self._mesh = mesh
         self._records = list(records)
         self._file = EdgeFile(folder)
@@ -61,13 +64,15 @@ class EdgeWatch:
         self._watched: dict[str, _Watched] = {}
         self._living: set[str] = set()
         """Names of the proxies that are there now; one that was killed has a log, and answers no question."""
-        self._stats = [tuple(record.ask.stats) for record in records]
+        self._stats = [(tuple(record.ask.stats), tuple(record.ask.server_stats)) for record in records]
+        self._seen = seen
 
     def start(self) -> None:
         """From here on every request of the edges counts. Raises EvidenceError, MeshGone."""
         now = time.time()
         self._find(new=False)
         self._records = [replace(record, since=now) for record in self._records]
+        self._look()
         self._emit(self._records)
 
     def collect(self) -> None:
@@ -132,27 +137,40 @@ class EdgeWatch:
                 return
             for line in lines:
                 watched.logged[line.side] += 1
+                probe = is_probe(line.request_id)
+                if probe and self._seen is not None and line.side == "inbound":
+                    self._seen(line)
                 if line.side == "outbound":
-                    sent = [at for at in watched.sends if self._records[at].concerns_client(line)]
+                    sent = [at for at in self._wanted(watched.sends, probe) if self._records[at].concerns_client(line)]
                     if sent:
                         self._file.line(sent, (), name, line)
                 else:
-                    received = [at for at in watched.receives if self._records[at].concerns_server(line)]
+                    wanted = self._wanted(watched.receives, probe)
+                    received = [at for at in wanted if self._records[at].concerns_server(line)]
                     if received:
                         self._file.line((), received, name, line)
 
+    def _wanted(self, positions: Sequence[int], probe: bool) -> Sequence[int]:
+        """Those edges that want the lines of our own probes, for such a line; else all."""
+        return [at for at in positions if self._records[at].ask.probes] if probe else positions
+
     def _look(self) -> None:
-        now = time.time()
-        for position, patterns in enumerate(self._stats):
-            if not patterns:
-                continue
-            names = rf"^cluster\.{self._records[position].cluster_pattern()};?\.(?:{'|'.join(patterns)})$"
-            for watched in self._watched.values():
-                if position not in watched.sends or watched.proxy.name not in self._living:
-                    continue
-                found = watched.proxy.stats(names)
+        for position, (of_clients, of_servers) in enumerate(self._stats):
+            record = self._records[position]
+            if of_clients and record.host:
+                names = rf"^cluster\.{record.cluster_pattern()};?\.(?:{'|'.join(of_clients)})$"
+                self._look_at(position, names, [one for one in self._watched.values() if position in one.sends])
+            if of_servers:
+                names = rf"^(?:{'|'.join(of_servers)})$"
+                self._look_at(position, names, [one for one in self._watched.values() if position in one.receives])
+
+    def _look_at(self, position: int, names: str, watched: Sequence[_Watched]) -> None:
+        for one in watched:
+            if one.proxy.name in self._living:
+                found = one.proxy.stats(names)
+                now = time.time()
                 for name, value in sorted(found.items()):
-                    self._file.stat(position, StatPoint(now, watched.proxy.name, name, value))
+                    self._file.stat(position, StatPoint(now, one.proxy.name, name, value))
 
     def _settle(self, deadline: float) -> dict[str, dict[str, Requests]]:
         """Reads until nothing is in flight in any proxy that lives and nothing new was written for a while."""

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 
 from meshchaos.errors import EvidenceError
 from meshchaos.evidence.requests import NEGLIGIBLE, POLL, QUIET, Requests, requests_of
+from meshchaos.history.probes import REFUSED
 from meshchaos.history.records import FaultRecord, Injection
 from meshchaos.mesh.seam import Proxy, ProxyLogLine
 
@@ -23,8 +24,6 @@ SHOWN = 3
 """Lines of a proxy that go into the report."""
 KEPT = 100
 """Lines kept for that, since the first ones may be from before the fault was live everywhere."""
-_REFUSED = ("rbac_access_denied", "jwt_authn_access_denied")
-"""Details of requests that the server refused ahead of its fault filter: the fault was never drawn for them."""
 
 LinePredicate = Callable[[ProxyLogLine], bool]
 
@@ -156,7 +155,7 @@ def concerned(proof: Proof) -> LinePredicate:
             value = line.headers.get(name)
             if value is None or pattern.fullmatch(value) is None:
                 return False
-        return not line.details.startswith(_REFUSED)
+        return not line.details.startswith(REFUSED)  # ahead of the fault filter: the fault was never drawn for it
 
     return fits
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from meshchaos.errors import FileError, UserError
 from meshchaos.experiment.config_document import ConfigDoc, LocalDoc, MeshDoc, SloDoc, WorkloadDoc
-from meshchaos.experiment.model import Secret, Slo, TextOrSecret, Where
+from meshchaos.experiment.model import Issuer, Secret, Slo, TextOrSecret, Where
 from meshchaos.experiment.problems import Problems, unknown
 from meshchaos.experiment.secrets import located
 from meshchaos.experiment.specs import validate
@@ -115,6 +115,7 @@ class Config:
     meshes: Mapping[str, MeshConfig] = field(default_factory=dict)
     default_mesh: str | None = None
     slos: Mapping[str, Slo] = field(default_factory=dict)
+    issuers: Mapping[str, Issuer] = field(default_factory=dict)
 
     def mesh(self, name: str | None) -> MeshConfig:
         """The mesh of that name, or the default one. Raises UserError with those there are."""
@@ -166,6 +167,7 @@ def read_config(path: Path | None = None, *, start: Path | None = None) -> Confi
         meshes=meshes,
         default_mesh=default,
         slos={name: _slo(name, slo) for name, slo in doc.slos.items()},
+        issuers={name: Issuer(name, str(_path(one.key_file, folder)), one.key_id) for name, one in doc.issuers.items()},
     )
 
 

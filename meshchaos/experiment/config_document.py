@@ -199,9 +199,18 @@ class SloDoc:
 
 
 @spec
+class IssuerDoc:
+    """Who signs the tokens that probes show: a private key in PEM (RSA or ECDSA), by its file."""
+
+    key_file: Text
+    key_id: Text | None = None
+
+
+@spec
 class ConfigDoc:
     """``meshchaos.yaml``. ``defaultMesh`` may be left out where there is one mesh."""
 
     meshes: Mapping[Name, MeshDoc] = dataclasses.field(default_factory=dict)
     default_mesh: Text | None = None
     slos: Mapping[Text, SloDoc] = dataclasses.field(default_factory=dict)
+    issuers: Mapping[Text, IssuerDoc] = dataclasses.field(default_factory=dict)

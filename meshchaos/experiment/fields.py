@@ -31,7 +31,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar, cast, dataclass_transform, get_type_hints
 
 from meshchaos import units
-from meshchaos.experiment.model import TextOrSecret
+from meshchaos.experiment.model import TextOrSecret, Token
 from meshchaos.experiment.scalars import (
     as_grpc_status,
     as_header_matches,
@@ -44,6 +44,7 @@ from meshchaos.experiment.scalars import (
     as_string_match,
     as_text,
     as_text_or_secret,
+    as_token,
 )
 
 T = TypeVar("T")
@@ -131,6 +132,22 @@ _secret = {
     "maxProperties": 1,
     "additionalProperties": False,
 }
+_token = {
+    "anyOf": [
+        {"enum": ["none", "garbage"]},
+        _secret,
+        {
+            "type": "object",
+            "properties": {
+                "issuer": {"type": "string", "minLength": 1},
+                "claims": {"type": "object"},
+                "expired": {"type": "boolean"},
+            },
+            "required": ["issuer"],
+            "additionalProperties": False,
+        },
+    ]
+}
 _matches = {
     "anyOf": [
         {"type": "string", "minLength": 1},
@@ -186,6 +203,8 @@ SecretRef = Annotated[Any, Parsed(as_secret, _secret)]
 """``{env: NAME}`` or ``{file: PATH}`` as :class:`~meshchaos.experiment.model.Secret`; plain text is refused."""
 MaybeSecret = Annotated[TextOrSecret, Parsed(as_text_or_secret, {"anyOf": [{"type": ["string", "number"]}, _secret]})]
 """Text, or where the text is to be found at run time."""
+TokenRef = Annotated[Token, Parsed(as_token, _token)]
+"""``none``, ``garbage``, ``{env: NAME}``, ``{file: PATH}``, or ``{issuer, claims, expired}``."""
 StringMatch = Annotated[Mapping[str, str], Parsed(as_string_match, _matches)]
 """Istio's: ``{"exact" | "prefix" | "regex": value}``; plain text is short for ``exact``."""
 HeaderMatches = Annotated[

@@ -41,6 +41,36 @@ TextOrSecret = str | Secret
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """What a probe shows as its bearer token, unresolved. ``kind`` is ``none``, ``garbage``, ``env``, ``file`` or
+    ``signed``; ``name`` the variable, the path, or the issuer, whose private key meshchaos.yaml names. ``claims``:
+    JSON of an object, keys sorted.
+    """
+
+    kind: Literal["none", "garbage", "env", "file", "signed"] = "none"
+    name: str = ""
+    claims: str = ""
+    expired: bool = False
+
+    def __str__(self) -> str:
+        if self.kind == "signed":
+            more = [*([f"claims {self.claims}"] if self.claims else []), *(["expired"] if self.expired else [])]
+            return ", ".join([f"token of {self.name}", *more])
+        return {"none": "no token", "garbage": "garbage as token"}.get(self.kind, f"token in {self.kind} {self.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Who signs probes' tokens: ``name`` goes in as ``iss``, ``key_id`` as ``kid``. ``key_file`` is absolute, a
+    private key in PEM (RSA, or ECDSA on P-256 or P-384).
+    """
+
+    name: str
+    key_file: str
+    key_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One kind of request of a load. ``weight`` is relative to the others'. ``path`` with its query."""
 

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
 from meshchaos import units
-from meshchaos.experiment.model import Secret, TextOrSecret
+from meshchaos.experiment.model import Secret, TextOrSecret, Token
 from meshchaos.units import shown
 
 NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -88,6 +89,32 @@ def as_text_or_secret(value: Any) -> TextOrSecret:
     if isinstance(value, bool) or value is None or not isinstance(value, str | int | float):
         raise ValueError(f"must be text, {{env: NAME}} or {{file: PATH}}, not {shown(value)}")
     return str(value)
+
+
+def as_token(value: Any) -> Token:
+    """``none``, ``garbage``, a secret, or ``{issuer, claims, expired}``."""
+    if isinstance(value, str):
+        if value in ("none", "garbage"):
+            return Token(value)  # type: ignore[arg-type]  # one of the two
+        raise ValueError(
+            "a token is not written down: write none, garbage, {env: NAME}, {file: PATH} or {issuer: ..., claims: ...}"
+        )
+    if not isinstance(value, Mapping) or "issuer" not in value:
+        secret = as_secret(value)
+        return Token(secret.source, secret.name)
+    strange = sorted(str(key) for key in value if key not in ("issuer", "claims", "expired"))
+    if strange:
+        raise ValueError(f"a token that is signed here has issuer, claims, expired, and no {strange[0]}")
+    issuer, claims, expired = as_text(value["issuer"]), value.get("claims", {}), value.get("expired", False)
+    if not isinstance(expired, bool):
+        raise ValueError(f"expired is true or false, not {shown(expired)}")
+    if not isinstance(claims, Mapping) or any(not isinstance(key, str) for key in claims):
+        raise ValueError(f"claims are a mapping of names to values, not {shown(claims)}")
+    try:
+        text = json.dumps(claims, sort_keys=True, allow_nan=False) if claims else ""
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"claims are JSON: {error}") from error
+    return Token("signed", issuer, text, expired)
 
 
 def as_string_match(value: Any) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from meshchaos.experiment.model import PhaseName
+from meshchaos.experiment.model import PhaseName, Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +17,16 @@ class EdgeAsk:
     """Every request from the workloads ``sources`` (empty: from every client) to the service ``to``, as the proxies on
     both sides logged it. Both in the user's own words; short names are looked up in the experiment's namespace.
     ``stats``: regular expressions for the rest of Envoy's ``cluster.<name>.`` statistics, looked at once a second in
-    every client proxy of the edge, for all subsets of the service.
+    every client proxy of the edge, for all subsets of the service. ``server_stats``: of whole names of Envoy
+    statistics, looked at as often in every server's proxy. ``probes``: with what our own probes (``ProbeAsk``) left
+    behind, which no user's request did. ``to`` may be ``*``: whatever comes in at every sidecar, from anybody.
     """
 
     to: str
     sources: tuple[str, ...] = ()
     stats: tuple[str, ...] = ()
+    server_stats: tuple[str, ...] = ()
+    probes: bool = False
 
     def __str__(self) -> str:
         return f"{', '.join(self.sources) or 'every client'} -> {self.to}"
@@ -48,5 +52,28 @@ class QueryAsk:
         return f"Prometheus: {self.query}"
 
 
-Ask = EdgeAsk | QueryAsk
+
+class ProbeAsk:
+    """A matrix of calls that are made for real, again and again through the phases ``during``: each of ``sources``
+    (workloads through their own sidecars, ``gateway``, ``outside``: a client with no sidecar, in plaintext) to the
+    service ``to`` (``*``: every one), by each method, on each path, with each token. No ``sources``: every workload
+    but ``but``, and outside. No ``paths``: ``/``, through the gateway what its route takes. ``once``: a call that came
+    through is not made again.
+    """
+
+    to: str
+    sources: tuple[str, ...] = ()
+    but: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ("GET",)
+    paths: tuple[str, ...] = ()
+    tokens: tuple[Token, ...] = (Token(),)
+    during: tuple[PhaseName, ...] = ()
+    once: bool = True
+
+    def __str__(self) -> str:
+        who = ", ".join(self.sources) or f"everybody but {', '.join(self.but)}"
+        return f"{who} -> {'every service' if self.to == '*' else self.to}"
+
+
+Ask = EdgeAsk | QueryAsk | ProbeAsk
 """All that can be asked for."""

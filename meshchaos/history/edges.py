@@ -29,6 +29,7 @@ class EdgeRecord:
     and ``servers`` are all replicas that were there at any time of the run. ``since``: when watching began (epoch s).
     ``problem``: why the lines are not all there. ``most_attempts``: that any route of the mesh allows a request.
     ``workers``: threads of a client's proxy that share one limit. ``subsets``: labels of each subset of the service.
+    No ``host``: the ask is about every sidecar.
     """
 
     ask: EdgeAsk
@@ -50,6 +51,8 @@ class EdgeRecord:
         """Whether an outbound line of a client's proxy is of this edge: by the cluster it was routed to, and where no
         cluster of the service was (no route, a dead end of our own) by what it asked for.
         """
+        if not self.host:
+            return False
         if line.cluster.startswith(f"outbound|{self.port}|") and line.cluster.endswith(f"|{self.host}"):
             return True
         if line.cluster and "|chaos-" not in line.cluster:
@@ -59,7 +62,7 @@ class EdgeRecord:
 
     def concerns_server(self, line: ProxyLogLine) -> bool:
         """Whether an inbound line of a server's proxy is of this edge, as far as the client shows its identity."""
-        if line.cluster and line.cluster not in {f"inbound|{number}||" for number in self.target_ports}:
+        if self.host and line.cluster and line.cluster not in {f"inbound|{number}||" for number in self.target_ports}:
             return False
         return not self.identities or line.peer in self.identities
 

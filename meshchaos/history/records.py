@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from meshchaos.experiment.model import PhaseName
-from meshchaos.history.asks import EdgeAsk, QueryAsk
+from meshchaos.history.asks import EdgeAsk, ProbeAsk, QueryAsk
 from meshchaos.history.edges import Edge
+from meshchaos.history.probes import Probed
 from meshchaos.history.queries import Answer
 from meshchaos.history.samples import Samples
 
@@ -129,8 +130,8 @@ class GeneratorHealth:
 class History:
     """Everything that checks may look at. ``samples`` by load name; ``confidence`` 0..1.
 
-    ``generator`` holds one entry a load. ``edges``, ``queries``: what was asked for beside the loads, by the ask; empty
-    in looks on the way.
+    ``generator`` holds one entry a load. ``edges``, ``queries``, ``probes``: what was asked for beside the loads, by the
+    ask; empty in looks on the way.
     """
 
     phases: tuple[PhaseRecord, ...]
@@ -141,6 +142,7 @@ class History:
     notes: tuple[str, ...] = field(default=())
     edges: Mapping[EdgeAsk, Edge] = field(default_factory=dict)
     queries: Mapping[QueryAsk, Answer] = field(default_factory=dict)
+    probes: Mapping[ProbeAsk, Probed] = field(default_factory=dict)
 
     def phase(self, name: str) -> PhaseRecord | None:
         return next((phase for phase in self.phases if phase.name == name), None)

@@ -211,5 +211,10 @@ class Mesh(Protocol):
         through them says nothing of a service; one line each. The first call begins the time. Raises MeshGone.
         """
 
+    def hits(self) -> Mapping[str, int]:
+        """How many requests each application has had by its own count, by its replica (``name.namespace``); of those
+        that count. Raises MeshGone.
+        """
+
     def close(self) -> None:
         """Gives the mesh up; one that this process started ends with it."""

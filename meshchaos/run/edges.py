@@ -37,6 +37,8 @@ def edge_of(ask: EdgeAsk, mesh: Snapshot, namespace: str) -> EdgeRecord:
 
     Clients without a sidecar leave no lines; where all are such, ``problem`` says so.
     """
+    if ask.to == "*":
+        return _everywhere(ask, mesh)
     reference = find_service(mesh.objects, ask.to, namespace, mesh.domain)
     service, port = reference.service, reference.port
     if port is None:
@@ -65,6 +67,12 @@ def edge_of(ask: EdgeAsk, mesh: Snapshot, namespace: str) -> EdgeRecord:
         most_attempts=_most_attempts(mesh),
         subsets=_subsets(service, mesh),
     )
+
+
+def _everywhere(ask: EdgeAsk, mesh: Snapshot) -> EdgeRecord:
+    """What comes in at every sidecar."""
+    servers = peers([one for one in mesh.workloads if one.sidecar])
+    return EdgeRecord(ask, "", "", "", 0, (), (), (), servers, problem=None if servers else "no workload has a sidecar")
 
 
 def peers(workloads: Sequence[Workload]) -> tuple[Peer, ...]:

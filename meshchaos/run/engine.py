@@ -69,6 +69,7 @@ class Engine:
     _mesh_gone: bool = field(default=False, init=False)
     """That it is gone was told: once is enough."""
     _observing: tuple[Observer, ...] = field(default=(), init=False)
+    _phase: str | None = field(default=None, init=False)
 
     def run(self) -> Result:
         """Never raises on account of the mesh, the load or a signal: they are in the result. Raises UserError for
@@ -127,7 +128,15 @@ class Engine:
         for warning in (*self.warnings, *plan.warnings):
             recorder.emit(events.Warned(started, warning))
         stops: list[str] = []
-        scene = Scene(self.mesh, plan, self.folder, self.clock, recorder.emit, lambda: tuple(watch.phases))
+        scene = Scene(
+            mesh=self.mesh,
+            plan=plan,
+            folder=self.folder,
+            clock=self.clock,
+            emit=recorder.emit,
+            phases=lambda: tuple(watch.phases),
+            phase=lambda: self._phase,
+        )
         with self._noted(recorder, stops):
             self.state = "preflight; nothing is applied"
             refuse_held(self.mesh, self.heal_command, self.clock.now())
@@ -153,7 +162,7 @@ class Engine:
             if not stops and not faults.leftovers and recovery is not None:
                 self.state = "recovery; nothing is applied any more"
                 at = gone or self.clock.now()
-                watch.through(recovery, at, None, self._look(watch, recovery, at, provers))
+                self._through(watch, recovery, at, None, provers)
         self.state = "nothing is applied any more; finishing"
         if {"error", "interrupted"} & set(stops):
             return
@@ -164,12 +173,25 @@ class Engine:
                 recorder.emit(events.LoadFinished(self.clock.now(), health))
             self._prove(faults, recorder, provers)
         with self._noted(recorder, stops):
-            for observer in sorted(self._observing, key=_due):
+            for observer in sorted(reversed(self._observing), key=_due):
                 self._wait(watch, _due(observer))
                 observer.finish()
 
-    def _look(self, watch: Watch, phase: Phase, at: float, provers: Mapping[str, Prover]) -> Look:
-        return Look(self.plan, watch, phase, at, lambda: (*self._observing, *provers.values()))
+    def _through(
+        self,
+        watch: Watch,
+        phase: Phase,
+        at: float,
+        faults: FaultSet | None,
+        provers: Mapping[str, Prover],
+        *act: Callable[[float], float],
+    ) -> None:
+        look = Look(self.plan, watch, phase, at, lambda: (*self._observing, *provers.values()))
+        self._phase = phase.name
+        try:
+            watch.through(phase, at, faults, look, *act)
+        finally:
+            self._phase = None  # before anything of it is put back
 
     def _tell_trouble(self, recorder: Recorder, faults: FaultSet, stops: list[str]) -> None:
         """What went wrong in healing though nothing is left of it."""
@@ -200,7 +222,7 @@ class Engine:
             if phase is None:
                 continue
             self.state = f"{name}; no fault is applied"
-            watch.through(phase, at, None, self._look(watch, phase, at, {}))
+            self._through(watch, phase, at, None, {})
             at = watch.phases[-1].end
         baseline = experiment.phase("baseline")
         if baseline is not None and experiment.faults:
@@ -234,7 +256,7 @@ class Engine:
                 now = self.clock.now()
             return timeline.next_at()
 
-        watch.through(phase, start, faults, self._look(watch, phase, start, provers), act)
+        self._through(watch, phase, start, faults, provers, act)
         if timeline.never_applied:
             late = timeline.never_applied[0]
             text = f"{late.id} ({late.edge}) was never applied: what came before it took until the end of the phase"

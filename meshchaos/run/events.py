@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from meshchaos.checks.kind import Finding
 from meshchaos.history.edges import EdgeRecord
+from meshchaos.history.probes import ProbeRecord
 from meshchaos.history.queries import Answer
 from meshchaos.history.records import FaultRecord, GeneratorHealth, PhaseRecord
 
@@ -115,6 +116,15 @@ class QueryAnswered(Event):
     """What the mesh's Prometheus said to one ask."""
 
     answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class ProbesSent(Event):
+    """The matrices that checks asked for, in the order that ``probes.jsonl`` counts them in: when probing began, and
+    again when it ended, with what is missing.
+    """
+
+    probes: tuple[ProbeRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)

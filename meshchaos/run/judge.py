@@ -14,10 +14,12 @@ from meshchaos.checks.steady import steady_state
 from meshchaos.errors import EvidenceError, UserError
 from meshchaos.evidence.edge_file import read_edges
 from meshchaos.experiment.model import Experiment
-from meshchaos.history.asks import EdgeAsk
+from meshchaos.history.asks import EdgeAsk, ProbeAsk
 from meshchaos.history.edges import Edge
+from meshchaos.history.probes import Probed
 from meshchaos.history.records import FaultRecord, GeneratorHealth, History, PhaseRecord
 from meshchaos.history.samples import Samples
+from meshchaos.probes.file import read_probes
 from meshchaos.run import events
 from meshchaos.run.history_file import of_kind
 from meshchaos.run.outcome import (
@@ -50,7 +52,8 @@ def judge_run(
     started = next(of_kind(found, events.RunStarted), None)
     if started is None:
         raise UserError(f"{folder}: the history does not say that a run started")
-    history = replace(history_of(experiment, found, samples), edges=_edges(found, folder))
+    history = history_of(experiment, found, samples)
+    history = replace(history, edges=_edges(found, folder), probes=_probes(found, folder))
     history = replace(history, generator=_generators(experiment, history, found))
     alpha = 1 - experiment.confidence
     steady = steady_state(checks, history, alpha)
@@ -129,6 +132,20 @@ def _edges(found: Sequence[events.Event], folder: Path) -> Mapping[EdgeAsk, Edge
         return read_edges(folder, records)
     except EvidenceError as error:
         return {one.ask: Edge(replace(one, problem=str(error)), (), ()) for one in records}
+
+
+def _probes(found: Sequence[events.Event], folder: Path) -> Mapping[ProbeAsk, Probed]:
+    """The same for probes."""
+    told = list(of_kind(found, events.ProbesSent))
+    if not told:
+        return {}
+    records = told[-1].probes
+    if len(told) == 1:
+        records = tuple(replace(one, problem=one.problem or "the run was broken off") for one in records)
+    try:
+        return read_probes(folder, records)
+    except EvidenceError as error:
+        return {one.ask: Probed(replace(one, problem=str(error)), ()) for one in records}
 
 
 def _verdict(

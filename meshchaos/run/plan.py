@@ -13,10 +13,11 @@ from typing import Any
 from meshchaos.checks.kind import Check, CheckContext, asks_of
 from meshchaos.errors import UserError
 from meshchaos.experiment.config import PrometheusConfig
-from meshchaos.experiment.model import Experiment, PhaseName, Slo, Where
+from meshchaos.experiment.model import Experiment, Issuer, PhaseName, Slo, Where
 from meshchaos.faults.kind import Placement
 from meshchaos.history.asks import QueryAsk
 from meshchaos.history.edges import EdgeRecord
+from meshchaos.history.probes import ProbeRecord
 from meshchaos.load.driver import LoadPlan
 from meshchaos.mesh.changes import Change
 from meshchaos.mesh.seam import Entry, Snapshot
@@ -24,8 +25,10 @@ from meshchaos.run.diff import ObjectDiff, object_diffs
 from meshchaos.run.edges import edges_of
 from meshchaos.run.loads import load_plans
 from meshchaos.run.placing import at_place, place
+from meshchaos.run.probes import probes_of, shortages
 from meshchaos.run.timeline import Timing
 from meshchaos.run.vocabulary import Kinds, plugs
+from meshchaos.units import format_duration
 
 _SLACK = 15.0
 """Seconds that a run takes beside its phases: starting the load, confirming, draining."""
@@ -55,6 +58,10 @@ class Plan:
     prometheus: PrometheusConfig | None = None
     timings: Mapping[str, Timing] = field(default_factory=dict)
     """Of the placements that are not simply live for the whole fault phase, by their ids."""
+    probes: tuple[ProbeRecord, ...] = ()
+    """Calls that the checks want made."""
+    issuers: Mapping[str, Issuer] = field(default_factory=dict)
+    """Who signs tokens for them."""
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -65,6 +72,15 @@ class Plan:
         return load_plans(
             self.experiment, self.entries, run_id=self.run_id, seed=self.seed, folder=folder, seconds=self.seconds
         )
+
+    def tokens(self) -> tuple[tuple[str | None, ...], ...]:
+        """What goes behind ``Bearer`` in each of ``probes``, by its ask's tokens. Raises UserError for a secret that
+        is not there, and for an issuer without a key. Never write the answer down.
+        """
+        from meshchaos.probes.tokens import bearer
+
+        folder = Path(self.experiment.where.file).parent
+        return tuple(tuple(bearer(one, self.issuers, folder) for one in record.ask.tokens) for record in self.probes)
 
 
 def make_plan(
@@ -78,6 +94,7 @@ def make_plan(
     entries: Mapping[str, Entry],
     prometheus: PrometheusConfig | None = None,
     assume: float | None = None,
+    issuers: Mapping[str, Issuer] | None = None,
 ) -> Plan:
     """Places every fault and makes every check. ``prometheus``: the mesh's. ``assume``: a true success share, for the
     power of the plan.
@@ -102,6 +119,7 @@ def make_plan(
         if placement.bypassed
     ]
     needs, short = sample_needs(experiment, kinds, slos, assume)
+    probes = probes_of(checks, snapshot, namespace)
     return Plan(
         experiment=experiment,
         run_id=run_id,
@@ -113,11 +131,13 @@ def make_plan(
         diffs=object_diffs(snapshot, [change for placement in placements for change in placement.changes]),
         seconds=seconds,
         needs=tuple(needs),
-        warnings=(*warnings, *short),
+        warnings=(*warnings, *short, *shortages(experiment, probes)),
         edges=edges_of(checks, snapshot, namespace),
         queries=queries,
         prometheus=prometheus,
         timings=placed.timings,
+        probes=probes,
+        issuers=issuers or {},
     )
 
 
@@ -216,6 +236,10 @@ def plan_words(plan: Plan) -> Iterator[str]:
         )
         yield f"load {load.name}: {how}, {plan.entries[load.name].words}, to {load.target}"
     phases: list[tuple[PhaseName, float]] = [(phase.name, phase.at_most) for phase in plan.experiment.phases]
+    for record in plan.probes:
+        cells = f"{len(record.cells)} calls" if len(record.cells) != 1 else "1 call"
+        text = f"probes {record.ask}: {cells}, each every {format_duration(record.every)}"
+        yield text + (f"; left out: {'; '.join(record.left_out)}" if record.left_out else "")
     yield "phases: " + ", ".join(f"{name} {seconds:g}s" for name, seconds in phases)
     for placement in plan.placements:
         yield f"fault {placement.id}: {placement.kind} {placement.edge}, at the {placement.at}: {placement.reason}"

@@ -198,6 +198,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
             "needs": finding.needs,
             "censoredAt": finding.censored_at,
             "line": finding.line,
+            "matrix": plain(finding.matrix),
         }
     )
 

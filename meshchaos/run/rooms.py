@@ -39,7 +39,7 @@ class Observer(Protocol):
         """Once a second, in every phase. Quick. Raises EvidenceError."""
 
     def finish(self) -> None:
-        """After the loads have stopped and drained."""
+        """After the loads have stopped and drained; whoever started last is called first."""
 
     def close(self) -> None:
         """Whatever happened; idempotent."""
@@ -55,7 +55,9 @@ class Patient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What observers are made from. ``emit`` puts an event into the history; ``phases``: those that are over."""
+    """What observers are made from. ``emit`` puts an event into the history; ``phases``: those that are over;
+    ``phase``: the name of the one that lasts at this moment, None between two, which any thread may ask.
+    """
 
     mesh: Mesh
     plan: Plan
@@ -63,6 +65,7 @@ class Scene:
     clock: Clock
     emit: Callable[[Event], None]
     phases: Callable[[], Sequence[PhaseRecord]] = tuple
+    phase: Callable[[], str | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,7 @@ class Suite:
             for experiment in self.experiments:
                 plan = self._plan(experiment, self._meshes[self.mesh_name(experiment)], new_run_id())
                 plan.load_plans(self.output)
+                plan.tokens()
                 if plan.queries and plan.prometheus is not None:
                     Prometheus(plan.prometheus).close()  # its secrets and its CA are there
         except MeshchaosError:
@@ -175,6 +176,7 @@ class Suite:
             entries=entries_of(experiment, mesh.entry, namespace_of(experiment, snapshot)),
             prometheus=self.catalog.prometheus(self.mesh_name(experiment)),
             assume=assume,
+            issuers=self.catalog.config.issuers,
         )
 
     def _run_one(self, experiment: Experiment, run_id: str, folder: Path, mesh: Mesh) -> Result:

@@ -14,6 +14,7 @@ from meshchaos.history.edges import EdgeRecord
 from meshchaos.load.driver import LoadDriver, LoadPlan
 from meshchaos.load.locust_driver import LocustDriver
 from meshchaos.mesh.seam import Mesh
+from meshchaos.probes.prober import Prober
 from meshchaos.run import events
 from meshchaos.run.probe import probe_load
 from meshchaos.run.rooms import Observer, Prover, Rooms, Scene
@@ -33,15 +34,18 @@ def _prover(mesh: Mesh, placement: Placement, _run_id: str) -> Prover:
 
 def _observers(scene: Scene) -> Sequence[Observer]:
     found: list[Observer] = []
+    prober = _prober(scene)
     if scene.plan.edges:
 
         def emit(records: Sequence[EdgeRecord]) -> None:
             scene.emit(events.EdgesWatched(scene.clock.now(), tuple(records)))
 
-        found.append(EdgeWatch(scene.mesh, scene.plan.edges, scene.folder, emit))
+        seen = prober.seen if prober is not None else None
+        found.append(EdgeWatch(scene.mesh, scene.plan.edges, scene.folder, emit, seen=seen))
     if scene.plan.queries and scene.plan.prometheus is not None:
         found.append(_query_watch(scene, scene.plan.prometheus))
-    return found
+    # Begun last and ended first: the watch of the edges sees all that it does.
+    return [*found, prober] if prober is not None else found
 
 
 def _query_watch(scene: Scene, config: PrometheusConfig) -> QueryWatch:
@@ -55,4 +59,20 @@ def _query_watch(scene: Scene, config: PrometheusConfig) -> QueryWatch:
         now,
         answered=lambda answer: scene.emit(events.QueryAnswered(now(), answer)),
         warn=lambda text: scene.emit(events.Warned(now(), text)),
+    )
+
+
+def _prober(scene: Scene) -> Prober | None:
+    plan = scene.plan
+    if not plan.probes:
+        return None
+    return Prober(
+        scene.mesh,
+        plan.probes,
+        plan.tokens(),
+        scene.folder,
+        lambda records: scene.emit(events.ProbesSent(scene.clock.now(), tuple(records))),
+        run_id=plan.run_id,
+        namespace=plan.namespace,
+        phase=scene.phase,
     )

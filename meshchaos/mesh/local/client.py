@@ -161,6 +161,11 @@ class LocalMesh:
         lines = (strain(name, then, after) for name, then, after in known if then is not None)
         return [line for line in lines if line is not None]
 
+    def hits(self) -> Mapping[str, int]:
+        """See ``Mesh``: stubs count."""
+        found = self._connection.call("stubs")
+        return {name: int(counters["hits"]) for name, counters in found.items() if counters is not None}
+
     def kill(self, names: Sequence[str], *, restart_after: float | None = 3.0) -> None:
         """SIGKILL for replicas (``name.namespace``): proxy and program. Their endpoints are gone when this returns;
         new ones come ``restart_after`` seconds later (None: never). Raises NotFound.
