@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml
 setup: $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/meshchaos run experiments
+	$(BIN)/meshchaos run experiments/*.chaos.yaml
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

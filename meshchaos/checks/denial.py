@@ -9,8 +9,8 @@ from typing import Annotated, Final
 from meshchaos.checks import words
 from meshchaos.checks.kind import CheckContext, Finding, Matrix, MatrixCell, MatrixRow, Verdict
 from meshchaos.checks.naming import mistake, probed_phases, scoped_name
+from meshchaos.checks.phases import ORDER
 from meshchaos.checks.probing import NO_CHAIN, End, Fate, Witness, by_count, witness
-from meshchaos.checks.rate import ORDER
 from meshchaos.experiment.config_document import Port
 from meshchaos.experiment.document import Method, Path
 from meshchaos.experiment.fields import About, OneOrMany, Text, TokenRef, spec

@@ -10,8 +10,8 @@ from meshchaos.checks import words
 from meshchaos.checks.denial import FEWEST, call_words
 from meshchaos.checks.kind import CheckContext, Finding, Verdict
 from meshchaos.checks.naming import probed_phases, scoped_name
+from meshchaos.checks.phases import worst
 from meshchaos.checks.probing import NO_CHAIN, Witness, witness
-from meshchaos.checks.rate import worst
 from meshchaos.experiment.fields import About, OneOrMany, Text, spec
 from meshchaos.experiment.model import Expectation, PhaseName, SpecKind, Where
 from meshchaos.history.asks import EdgeAsk, ProbeAsk
@@ -58,20 +58,32 @@ class MutualTlsCheck:
             return self._found(Verdict.INVALID, "nothing was watched: the run ended before")
         seen = witness([edge], frozenset(probe.id for probe in probed.probes))
         expected = frozenset(named.record.identities) if named is not None else None
-        found = [self._phase(name, history.phase(name), edge, probed, seen, expected) for name in self.during]
+        found = [
+            self._phase(name, history.phase(name), edge, probed=probed, seen=seen, expected=expected)
+            for name in self.during
+        ]
         chosen = worst(found)
         problem = probed.record.problem or edge.record.problem
         if chosen.verdict is not Verdict.FAIL and problem is not None:
             chosen = replace(chosen, verdict=Verdict.INVALID, reason=f"not all is known: {problem}")
-        others = tuple(f"{one.verdict} {one.reason}" for one in found if one is not chosen and one.reason)
+        n = sum(one.n for one in found)
+        if chosen.verdict is Verdict.PASS:
+            text = (
+                f"during this run all {words.plural(n, 'request')} arrived over mutual TLS, and plaintext was refused"
+            )
+            chosen = replace(self._found(Verdict.PASS, text), evidence=(chosen.reason,))
+        others = tuple(
+            f"{one.verdict} {one.reason}" for one in found if one.reason not in (chosen.reason, *chosen.evidence)
+        )
         left_out = tuple(f"not probed: {one}" for one in probed.record.left_out)
-        return replace(chosen, n=sum(one.n for one in found), evidence=(*chosen.evidence, *others, *left_out))
+        return replace(chosen, n=n, evidence=(*chosen.evidence, *others, *left_out))
 
     def _phase(
         self,
         name: PhaseName,
         phase: PhaseRecord | None,
         edge: Edge,
+        *,
         probed: Probed,
         seen: Witness,
         expected: frozenset[str] | None,

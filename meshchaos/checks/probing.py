@@ -37,7 +37,7 @@ class Fate:
 
 @dataclass
 class Witness:
-    """What is known of the probes of one or several edges. ``exposed``: whether the servers' proxies show ``NO_CHAIN``."""
+    """What is known of the probes of some edges. ``exposed``: whether the servers' proxies show ``NO_CHAIN``."""
 
     received: dict[str, list[EdgeLine]] = field(default_factory=dict)
     sent: dict[str, list[EdgeLine]] = field(default_factory=dict)

@@ -52,7 +52,7 @@ class QueryAsk:
         return f"Prometheus: {self.query}"
 
 
-
+@dataclass(frozen=True, slots=True)
 class ProbeAsk:
     """A matrix of calls that are made for real, again and again through the phases ``during``: each of ``sources``
     (workloads through their own sidecars, ``gateway``, ``outside``: a client with no sidecar, in plaintext) to the

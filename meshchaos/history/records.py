@@ -130,8 +130,8 @@ class GeneratorHealth:
 class History:
     """Everything that checks may look at. ``samples`` by load name; ``confidence`` 0..1.
 
-    ``generator`` holds one entry a load. ``edges``, ``queries``, ``probes``: what was asked for beside the loads, by the
-    ask; empty in looks on the way.
+    ``generator`` holds one entry a load. ``edges``, ``queries``, ``probes``: what was asked for beside the loads, by
+    the ask; empty in looks on the way.
     """
 
     phases: tuple[PhaseRecord, ...]

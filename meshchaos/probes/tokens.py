@@ -66,14 +66,11 @@ def _key(path: str) -> tuple[Any, str]:
         raise UserError(f"{path} is no private key in PEM without a password") from error
     if isinstance(key, rsa.RSAPrivateKey):
         return key, "RS256"
-    algorithm = {"secp256r1": "ES256", "secp384r1": "ES384"}.get(key.curve.name) if _is_curve(key, ec) else None
+    curve = key.curve.name if isinstance(key, ec.EllipticCurvePrivateKey) else ""
+    algorithm = {"secp256r1": "ES256", "secp384r1": "ES384"}.get(curve)
     if algorithm is None:
         raise UserError(f"{path}: tokens are signed with RSA keys, or ECDSA keys on P-256 or P-384")
     return key, algorithm
-
-
-def _is_curve(key: Any, ec: Any) -> bool:
-    return isinstance(key, ec.EllipticCurvePrivateKey)
 
 
 def _signature(key: Any, algorithm: str, data: bytes) -> bytes:

@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -162,7 +162,7 @@ class Engine:
             if not stops and not faults.leftovers and recovery is not None:
                 self.state = "recovery; nothing is applied any more"
                 at = gone or self.clock.now()
-                self._through(watch, recovery, at, None, provers)
+                self._through(watch, recovery, at, None, provers=provers)
         self.state = "nothing is applied any more; finishing"
         if {"error", "interrupted"} & set(stops):
             return
@@ -173,7 +173,8 @@ class Engine:
                 recorder.emit(events.LoadFinished(self.clock.now(), health))
             self._prove(faults, recorder, provers)
         with self._noted(recorder, stops):
-            for observer in sorted(reversed(self._observing), key=_due):
+            last_first = self._observing[::-1]
+            for observer in sorted(last_first, key=_due):
                 self._wait(watch, _due(observer))
                 observer.finish()
 
@@ -183,13 +184,14 @@ class Engine:
         phase: Phase,
         at: float,
         faults: FaultSet | None,
+        *,
         provers: Mapping[str, Prover],
-        *act: Callable[[float], float],
+        act: Callable[[float], float] = lambda now: float("inf"),
     ) -> None:
         look = Look(self.plan, watch, phase, at, lambda: (*self._observing, *provers.values()))
         self._phase = phase.name
         try:
-            watch.through(phase, at, faults, look, *act)
+            watch.through(phase, at, faults, look, act)
         finally:
             self._phase = None  # before anything of it is put back
 
@@ -222,7 +224,7 @@ class Engine:
             if phase is None:
                 continue
             self.state = f"{name}; no fault is applied"
-            self._through(watch, phase, at, None, {})
+            self._through(watch, phase, at, None, provers={})
             at = watch.phases[-1].end
         baseline = experiment.phase("baseline")
         if baseline is not None and experiment.faults:
@@ -256,7 +258,7 @@ class Engine:
                 now = self.clock.now()
             return timeline.next_at()
 
-        self._through(watch, phase, start, faults, provers, act)
+        self._through(watch, phase, start, faults, provers=provers, act=act)
         if timeline.never_applied:
             late = timeline.never_applied[0]
             text = f"{late.id} ({late.edge}) was never applied: what came before it took until the end of the phase"
@@ -275,7 +277,8 @@ class Engine:
         self, action: Action, timeline: Timeline, watch: Watch, faults: FaultSet, provers: dict[str, Prover]
     ) -> None:
         """What is due in the middle of the fault phase."""
-        placement = action.placement
+        placement, phase = action.placement, self._phase
+        self._phase = None  # what is asked in the middle of a change is about neither side of it
         match action.do:
             case Do.APPLY:
                 self._apply(placement, watch, faults, provers)
@@ -284,6 +287,7 @@ class Engine:
                 faults.step(self.plan.timings[placement.id].steps[action.step].placement)
             case Do.UNDO:
                 faults.remove(placement)
+        self._phase = phase
         self._name_state()
 
     def _name_state(self) -> None:

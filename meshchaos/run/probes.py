@@ -42,10 +42,8 @@ def probes_of(checks: Sequence[Check], mesh: Snapshot, namespace: str) -> tuple[
             if not isinstance(ask, ProbeAsk) or ask in found:
                 continue
             try:
-                found[ask] = probes_for(ask, mesh, namespace)
+                found[ask] = probes_for(ask, mesh, namespace, room=MOST - total)
                 total += len(found[ask].cells)
-                if total > MOST:
-                    raise UserError(f"makes {total} calls with those before it, and a run takes {MOST}: name fewer")
             except UserError as error:
                 where = getattr(check, "where", None)
                 if where is None or isinstance(error, FileError):
@@ -55,8 +53,10 @@ def probes_of(checks: Sequence[Check], mesh: Snapshot, namespace: str) -> tuple[
     return tuple(replace(record, every=every) for record in found.values())
 
 
-def probes_for(ask: ProbeAsk, mesh: Snapshot, namespace: str) -> ProbeRecord:
-    """One matrix. Raises UserError for names that are nobody's, a port that is not HTTP, callers without a sidecar."""
+def probes_for(ask: ProbeAsk, mesh: Snapshot, namespace: str, *, room: int = MOST) -> ProbeRecord:
+    """One matrix. Raises UserError for names that are nobody's, a port that is not HTTP, callers without a sidecar, and
+    more than ``room`` cells.
+    """
     left_out: list[str] = []
     targets = list(_everything(mesh, left_out)) if ask.to == "*" else [_target(ask.to, mesh, namespace)]
     callers = [_named(source, mesh, namespace) for source in ask.sources] or _others(ask, mesh, namespace, left_out)
@@ -70,9 +70,11 @@ def probes_for(ask: ProbeAsk, mesh: Snapshot, namespace: str) -> ProbeRecord:
             if way is None:
                 left_out.append(f"gateway: no route leads from it to {service}")
                 continue
-        cells += _cells(ask, caller, service, port, way, namespace)
+        cells += _cells(ask, caller, service, port, way=way, namespace=namespace)
     if not cells:
         raise UserError(f"there is nobody to call {ask.to}: {'; '.join(left_out) or 'no service is there'}")
+    if len(cells) > room:
+        raise UserError(f"makes {len(cells)} calls, and of the {MOST} that a run may make {room} are left: name fewer")
     return ProbeRecord(ask, tuple(cells), left_out=tuple(left_out), counted=_counted(targets, mesh))
 
 
@@ -160,7 +162,7 @@ def _others(ask: ProbeAsk, mesh: Snapshot, namespace: str, left_out: list[str]) 
 
 
 def _cells(
-    ask: ProbeAsk, caller: str, service: Service, port: ServicePort, way: Way | None, namespace: str
+    ask: ProbeAsk, caller: str, service: Service, port: ServicePort, *, way: Way | None, namespace: str
 ) -> Iterator[Cell]:
     home = namespace if caller == "outside" else caller.rpartition(".")[2]
     name = service.name if service.namespace == home else f"{service.name}.{service.namespace}"

@@ -154,7 +154,7 @@ def test_a_mesh_that_is_not_there(tmp_path: Path) -> None:
         ("p50: 20ms", "q50: 20ms", "15:52: slos.payments.latency.q50: unknown key 'q50' (known: p50, p99, p99.9)"),
         ("p50: 20ms", "p0: 20ms", "15:30: slos.payments.latency: p0 is no quantile: write p50, p99, p99.9"),
         ("{success: 99.9%, latency: {p99: 800ms, p50: 20ms}, window: 30d}", "{}", "15:3: slos.payments: promises neither `success` nor `latency`"),
-        ("slos:", "slo:", "14:1: slo: unknown key 'slo', did you mean 'slos'? (known: meshes, defaultMesh, slos)"),
+        ("slos:", "slo:", "14:1: slo: unknown key 'slo', did you mean 'slos'? (known: meshes, defaultMesh, slos, issuers)"),
         ("  bookinfo:", "  book/info:", "2:3: meshes[\"book/info\"]: 'book/info' cannot be a name: write letters and digits, inside also '.', '_' and '-', 63 at most"),
         ("defaultMesh: bookinfo", "---\na: b", "14:1: meshchaos.yaml has one document, and here begins another"),
     ],

@@ -60,7 +60,8 @@ def _paths(virtual_service: Manifest, host: str, port: int, domain: str) -> Iter
 
 
 def _path(route: Mapping[str, Any]) -> str:
-    for match in route.get("match") or ({},):
+    matches: list[Mapping[str, Any]] = route.get("match") or [{}]
+    for match in matches:
         uri = match.get("uri") or {}
         found = uri.get("exact") or uri.get("prefix")
         if found or not uri:
