@@ -105,12 +105,16 @@ def witness(edges: Iterable[Edge], ids: frozenset[str]) -> Witness:
 
 
 def _rise(points: list[StatPoint], start: float, end: float) -> int:
-    times = [point.at for point in points]
-    first, last = bisect_right(times, start) - 1, bisect_left(times, end)
+    first = bisect_right(points, start, key=_at) - 1
+    last = bisect_left(points, end, key=_at)
     if first < 0 or last >= len(points):
         return 0
     before, after = points[first].value, points[last].value
     return max(0, after - before)
+
+
+def _at(point: StatPoint) -> float:
+    return point.at
 
 
 def _words(line: ProxyLogLine) -> str:

@@ -59,6 +59,8 @@ def progress_line(event: events.Progress) -> str:
         f"{event.rate:.0f}/s",
         "no answer yet" if event.success is None else f"good {words.percent(event.success)}",
     ]
+    if not event.loads:
+        parts[1:] = ["no load"]
     if event.p99 is not None:
         limit = f" (limit {words.seconds(event.p99_limit)})" if event.p99_limit is not None else ""
         parts.append(f"p99 {words.seconds(event.p99)}{limit}")

@@ -71,6 +71,7 @@ class Progress(Event):
     requests: int
     failures: int
     faults: tuple[str, ...]
+    loads: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,6 +220,7 @@ class Watch:
                 requests=total,
                 failures=total - sum(int(samples.good().sum()) for samples in whole),
                 faults=faults.live if faults is not None else (),
+                loads=len(self.loads.plans),
             )
         )
 
