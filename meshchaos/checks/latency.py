@@ -8,13 +8,14 @@ from typing import Annotated
 
 from meshchaos.checks.kind import CheckContext
 from meshchaos.checks.measured import quantile_name
-from meshchaos.checks.naming import check_scope, full_name, mistake, phases_of
+from meshchaos.checks.naming import EdgeFrom, EdgeTo, check_scope, edge_ask, full_name, mistake, phases_of
 from meshchaos.checks.needs import Need, needs_of
 from meshchaos.checks.rate import RateCheck
 from meshchaos.checks.success import GoodStatus, statuses
 from meshchaos.checks.tally import Measure
 from meshchaos.experiment.fields import About, PositiveDuration, Rest, spec
 from meshchaos.experiment.model import Expectation, SpecKind, Where
+from meshchaos.history.asks import EdgeAsk
 
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 
@@ -27,6 +28,8 @@ class LatencySpec:
         About("the time within which this share of the requests has a good response"),
     ]
     good_status: GoodStatus = ()
+    to: EdgeTo = None
+    from_: EdgeFrom = ()
 
 
 class Latency:
@@ -38,6 +41,7 @@ class Latency:
         if not wanted.quantiles:
             raise mistake(expectation.where, "no quantile is given: write for instance {p99: 800ms}")
         several = len(wanted.quantiles) > 1
+        edge = edge_ask(wanted.to, wanted.from_, expectation, context)
         return tuple(
             latency_check(
                 expectation,
@@ -46,6 +50,7 @@ class Latency:
                 limit=limit,
                 part=text if several else "",
                 good=wanted.good_status,
+                edge=edge,
             )
             for text, limit in wanted.quantiles.items()
         )
@@ -66,6 +71,7 @@ def latency_check(
     part: str = "",
     good: Sequence[str] = (),
     prefix: str = "",
+    edge: EdgeAsk | None = None,
 ) -> RateCheck:
     """One quantile's check. Raises FileError for a limit beyond the load's own timeout, where nothing is known."""
     where = expectation.where
@@ -81,7 +87,10 @@ def latency_check(
             )
     return RateCheck(
         kind=expectation.kind,
-        name=full_name(f"{prefix}latency {name}", expectation, context, part=part),
+        name=full_name(
+            f"{prefix}latency {edge} {name}" if edge else f"{prefix}latency {name}", expectation, context, part=part
+        ),
+        edge=edge,
         during=phases_of(expectation, context.experiment),
         theta=round(1 - quantile, 12),
         measure=Measure(statuses(good, where), limit, expectation.load, expectation.request),

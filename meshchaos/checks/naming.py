@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Annotated, Protocol
 
 from meshchaos.checks.kind import CheckContext
 from meshchaos.errors import FileError
+from meshchaos.experiment.fields import About, OneOrMany, Text
 from meshchaos.experiment.model import Expectation, Experiment, PhaseName, Where
 from meshchaos.history.asks import EdgeAsk
+
+EdgeTo = Annotated[Text | None, About("instead of the load's requests those to this service, by the clients' proxies")]
+EdgeFrom = Annotated[OneOrMany[Text], About("only the requests of these workloads, with `to`")]
 
 
 class Named(Protocol):
@@ -64,6 +68,22 @@ def default_name(what: str, expectation: Expectation, context: CheckContext) -> 
     if during != (context.experiment.main_phase,):
         words.append(f"during {_during(during, context.experiment)}")
     return " ".join(words)
+
+
+def edge_ask(to: str | None, sources: Sequence[str], expectation: Expectation, context: CheckContext) -> EdgeAsk | None:
+    """The edge that a success or latency is about; None: the loads' requests. Raises FileError."""
+    where = expectation.where
+    if to is None:
+        if sources:
+            raise mistake(where, "`from` names one end of an edge: say with `to` which service is called")
+        return None
+    if expectation.load is not None or expectation.request is not None:
+        raise mistake(where, "an edge (from, to) is judged by its clients' proxies, which know of no load or request")
+    for name in phases_of(expectation, context.experiment):
+        phase = context.experiment.phase(name)
+        if phase is not None and phase.at_least is not None:
+            raise mistake(where, f"an edge is judged at the end: phases.{name} cannot have atLeast")
+    return EdgeAsk(to, tuple(sources))
 
 
 def edge_name(what: str, expectation: Expectation, context: CheckContext, edge: EdgeAsk, part: str = "") -> str:

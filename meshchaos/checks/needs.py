@@ -81,7 +81,9 @@ def needs_of(checks: Sequence[RateCheck], experiment: Experiment, *, lost: float
 
 
 def arrivals(check: RateCheck, experiment: Experiment) -> float | None:
-    """Requests per second that the check will see; None when a closed load is among them."""
+    """Requests per second that the check will see; None when a closed load is among them, or of an edge."""
+    if check.edge is not None:
+        return None
     total = 0.0
     for load in experiment.loads:
         if check.measure.load not in (None, load.name):

@@ -97,7 +97,8 @@ class RateCheck:
         if self.admitted:
             lines = tuple(one for one in lines if "UO" not in one.line.flags)
         timeout = max((some.timeout for some in history.samples.values()), default=max_duration(lines))
-        return [samples_of(self.edge, lines, timeout)]
+        closed_loads = any(some.closed for some in history.samples.values())
+        return [replace(samples_of(self.edge, lines, timeout), closed=closed_loads)]
 
     def _untold(self, history: History) -> str | None:
         """Why the proxies of the edge do not tell; None where they do, and for a check on the loads."""

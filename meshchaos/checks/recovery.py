@@ -108,7 +108,9 @@ def recovered_after(check: RateCheck, history: History, since: float, end: float
     """
     import numpy as np
 
-    chosen = [some.between(since, end) for some in check.measure.select(list(history.samples.values()))]
+    if check.edge is not None and check.edge not in history.edges:
+        return ()
+    chosen = [some.between(since, end) for some in check.measure.select(check.samples(history))]
     if not any(len(some) for some in chosen):
         return ()
     starts = np.concatenate([some.rows["start"] for some in chosen])
@@ -183,12 +185,14 @@ def rate_checks(context: CheckContext, *, fault: bool) -> tuple[RateCheck, ...]:
             found += [check for check in kind.checks(expectation, context) if isinstance(check, RateCheck)]
     distinct: dict[tuple[object, ...], RateCheck] = {}
     for check in found:
-        distinct.setdefault((check.theta, check.measure, check.quantile), check)
+        distinct.setdefault((check.theta, check.measure, check.quantile, check.edge), check)
     return tuple(distinct.values())
 
 
 def _concerns(expectation: Expectation, base: RateCheck) -> bool:
     """Whether a recovery narrowed to a load or request is about what this check is about."""
+    if base.edge is not None and (expectation.load or expectation.request):
+        return False
     return (expectation.load in (None, base.measure.load) or base.measure.load is None) and (
         expectation.request in (None, base.measure.request) or base.measure.request is None
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from meshchaos.checks.kind import CheckContext
-from meshchaos.checks.naming import check_scope, full_name, mistake, phases_of
+from meshchaos.checks.naming import EdgeFrom, EdgeTo, check_scope, edge_ask, full_name, mistake, phases_of
 from meshchaos.checks.needs import Need, needs_of
 from meshchaos.checks.rate import RateCheck
 from meshchaos.checks.tally import GOOD, Measure, Statuses
@@ -20,6 +20,8 @@ GoodStatus = Annotated[OneOrMany[StatusRange], About("statuses that are good, in
 class SuccessSpec:
     at_least: Annotated[Share, About("the share of requests that must have a good response")]
     good_status: GoodStatus = ()
+    to: EdgeTo = None
+    from_: EdgeFrom = ()
 
 
 class Success:
@@ -29,10 +31,12 @@ class Success:
         wanted: SuccessSpec = expectation.spec
         check_scope(expectation, context.experiment)
         good = statuses(wanted.good_status, expectation.where)
+        edge = edge_ask(wanted.to, wanted.from_, expectation, context)
         return (
             RateCheck(
                 kind="success",
-                name=full_name("success", expectation, context),
+                name=full_name(f"success {edge}" if edge else "success", expectation, context),
+                edge=edge,
                 during=phases_of(expectation, context.experiment),
                 theta=bad_share(wanted.at_least, expectation.where),
                 measure=Measure(good, None, expectation.load, expectation.request),

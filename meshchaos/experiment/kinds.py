@@ -212,7 +212,7 @@ def _split(
     own = {key: item for key, item in value.items() if key not in options}
     for key in ("from", "to"):
         if key in own and key not in keys:
-            text = f"`{key}`: judging an edge is not built yet; a `load` or a `request` can be named"
+            text = f"`{key}`: {kind.key} is not judged on an edge; a `load` or a `request` can be named"
             problems.add(text, (*place, key), at_key=True)
             del own[key]
     return options, own

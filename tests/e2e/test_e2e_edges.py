@@ -56,6 +56,10 @@ spec:
     spec: {serviceAccountName: stars, containers: [{name: stars, image: stars, ports: [{containerPort: 8000}]}]}
 """
 
+SEEN = (
+    "success: {from: page, to: stars, atLeast: 90%}}, {latency: {to: stars, from: page, p80: 500ms}}, "
+    "{recovery: {within: 300ms}"
+)
 CANARY = {"rate": 80, "fault": "3s"}
 
 CASES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
@@ -94,6 +98,18 @@ CASES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
         "delay: {to: stars, fixedDelay: 100ms}",
         SHED,
         {"rate": 80, "fault": "3s"},
+    ),
+    "success hold": (
+        ROUTE.format(policy="retries: {attempts: 5, retryOn: 5xx}"),
+        "abort: {to: stars, httpStatus: 503, percentage: 10}",
+        SEEN,
+        {"rate": 60, "recovery": "1500ms"},
+    ),
+    "success broken": (
+        ROUTE.format(policy="retries: {attempts: 0}"),
+        "abort: {to: stars, httpStatus: 503, percentage: 50}",
+        SEEN,
+        {"rate": 60, "recovery": "1500ms"},
     ),
     "canary hold": (SECOND, "delay: {to: stars, workload: stars-v2, fixedDelay: 1ms}", COMPARED, CANARY),
     "canary broken": (SECOND, "abort: {to: stars, workload: stars-v2, httpStatus: 500}", COMPARED, CANARY),

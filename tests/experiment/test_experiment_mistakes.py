@@ -436,8 +436,8 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         "success: 99.5%",
         "success: {atLeast: 99.5%, from: a, to: b}",
         [
-            "17:33: spec.expect[0].success.from: `from`: judging an edge is not built yet; a `load` or a `request` can be named",
-            "17:42: spec.expect[0].success.to: `to`: judging an edge is not built yet; a `load` or a `request` can be named",
+            "17:33: spec.expect[0].success.from: `from`: success is not judged on an edge; a `load` or a `request` can be named",
+            "17:42: spec.expect[0].success.to: `to`: success is not judged on an edge; a `load` or a `request` can be named",
         ],
     ),
     (
