@@ -14,6 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # Started in the background by a shell: the commands under test would inherit it, and no SIGINT would reach them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 MANIFESTS = """
 apiVersion: v1
 kind: Namespace

@@ -7,6 +7,7 @@ with one thread may run Python before exec.
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -47,6 +48,8 @@ class Process:
             how = f"exited with {self.status}"
         # Who is killed from outside does not get to say why; a crash (SIGSEGV, SIGABRT) does.
         words = "" if self.status in (-signal.SIGKILL, -signal.SIGTERM) else last_words(self.log)
+        if self.status and self.status > 0 and not words and _full(self.log.parent):
+            words = f"{self.log.parent}: {os.strerror(errno.ENOSPC)}"  # and so it could not say why
         return f"{self.words} {how}" + (f": {words}" if words else "")
 
 
@@ -64,6 +67,17 @@ def last_words(log: Path, limit: int = 400) -> str:
     line = (telling or lines or [""])[-1]
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
+
+def _full(folder: Path) -> bool:
+    """Whether a file there can no longer grow by a block or two."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _BLOCKS
+
+
+_BLOCKS = 8192
 
 NICENESS = 5
 """What the mesh yields to: on a machine that is full, the load generator must still start requests on time, or it

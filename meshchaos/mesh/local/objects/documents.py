@@ -75,6 +75,8 @@ def documents(text: str, file: str) -> Iterator[Document]:
             node = loader.get_node()
             yield from _flat(Document(_Constructor(file).value(node), file, node))
     except yaml.MarkedYAMLError as error:
+        if "nesting depth" in str(error.problem):  # PyYAML since 6.0.4 counts, before Python's stack is full
+            raise FileError("is nested too deeply", file=file) from error
         mark = error.problem_mark or error.context_mark
         line, col = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         raise FileError(f"not YAML: {error.problem or error.context}", file=file, line=line, col=col) from error
