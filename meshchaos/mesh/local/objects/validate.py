@@ -56,6 +56,9 @@ ISTIO_HARMLESS: Final = frozenset(
 )
 """Labels and annotations of Istio's that the local mesh obeys, or that change nothing in it."""
 
+_MARKS_OF: Final = frozenset({("AuthorizationPolicy", "istio.io/dry-run")})
+"""Marks that one kind alone may carry; what they hold is for the kind to check."""
+
 _SERVERS = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "ownerReferences")
 
 _METADATA = {
@@ -111,6 +114,8 @@ def _examined(manifest: Any) -> tuple[Manifest, list[Problem]]:
     body: Manifest = as_json(manifest, nulls=not kind.typed)
     found: list[Problem] = []
     _SCHEMAS[kind.name](body, (), found)
+    if kind.whole is not None and not found:
+        kind.whole(body, (), found)
     found.extend(_istio_marks(body))
     if kind.name == "Pod" and not found and not body["metadata"].get("ownerReferences"):
         found.append(Problem((), "Pods come from Deployments in the local mesh; write it as a Deployment"))
@@ -162,7 +167,7 @@ def _istio_marks(manifest: dict[str, Any]) -> list[Problem]:
         for part in ("labels", "annotations"):
             marks = metadata.get(part) if isinstance(metadata, dict) else None
             for key, value in marks.items() if isinstance(marks, dict) else ():
-                wrong = _mark(str(key), value)
+                wrong = None if (manifest["kind"], key) in _MARKS_OF else _mark(str(key), value)
                 if wrong:
                     found.append(Problem((*path, part, str(key)), wrong))
     return found

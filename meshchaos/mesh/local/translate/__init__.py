@@ -58,7 +58,8 @@ _TOUCHES: Mapping[str, frozenset[Family]] = {
     "ServiceAccount": frozenset(),
     "Deployment": frozenset(),
     "Endpoints": frozenset({"clusters", "endpoints"}),
-    "ConfigMap": frozenset(),
+    # MeshConfig is one.
+    "ConfigMap": frozenset({"listeners"}),
 }
 
 

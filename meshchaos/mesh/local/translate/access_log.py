@@ -25,6 +25,7 @@ FORMAT: dict[str, str] = {
     "grpc": "%GRPC_STATUS_NUMBER%",
     "flags": "%RESPONSE_FLAGS%",
     "details": "%RESPONSE_CODE_DETAILS%",
+    "terminated": "%CONNECTION_TERMINATION_DETAILS%",
     "route": "%ROUTE_NAME%",
     "cluster": "%UPSTREAM_CLUSTER_RAW%",
     "upstream": "%UPSTREAM_HOST%",
@@ -99,7 +100,8 @@ def parse_line(line: bytes) -> ProxyLogLine:
         authority=get("authority") or "",
         status=get("status") or 0,
         flags=tuple(flags.split(",")) if flags and flags != "-" else (),
-        details=get("details") or "",
+        # A connection that a policy refuses has no response; why it ended is told there.
+        details=get("details") or get("terminated") or "",
         route=get("route") or "",
         cluster=get("cluster") or "",
         upstream_host=get("upstream") or "",

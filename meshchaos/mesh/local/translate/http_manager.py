@@ -29,13 +29,12 @@ def connection_manager(
     stat_prefix: str,
     routes: str,
     log_headers: Sequence[str],
-    authentication: Sequence[Json] = (),
-    authorization: Sequence[Json] = (),
+    security: Sequence[Json] = (),
     proxy: bool = False,
 ) -> Json:
     """The network filter of an HTTP filter chain. ``routes``: name of its route configuration.
 
-    ``authentication`` and ``authorization`` are the HTTP filters of RequestAuthentication and AuthorizationPolicy.
+    ``security`` are the HTTP filters of RequestAuthentication and AuthorizationPolicy, which see a request first.
     ``proxy``: it is the explicit HTTP proxy, which takes CONNECT.
     """
     upgrades = [{"upgrade_type": "websocket"}, *([{"upgrade_type": "CONNECT"}] if proxy else [])]
@@ -46,7 +45,7 @@ def connection_manager(
             "config_source": route_source(replica, routes) if role == "inbound" else config_source(),
             "route_config_name": routes,
         },
-        "http_filters": _filters(role, authentication, authorization),
+        "http_filters": _filters(role, security),
         "access_log": access_log(
             f"{replica.logs or replica.directory}/access.log",
             "inbound" if role == "inbound" else "outbound",
@@ -83,10 +82,9 @@ def _identity(role: Role) -> Json:
     }
 
 
-def _filters(role: Role, authentication: Sequence[Json], authorization: Sequence[Json]) -> list[Json]:
+def _filters(role: Role, security: Sequence[Json]) -> list[Json]:
     return [
-        *authentication,
-        *authorization,
+        *security,
         _filter("envoy.filters.http.grpc_stats", _GRPC_STATS),
         *([] if role == "inbound" else [_filter(HTTP_FILTER_ALPN, alpn(HTTP1_ALPN))]),
         _filter(HTTP_FILTER_FAULT, extension("filters.http.fault.v3.HTTPFault")),

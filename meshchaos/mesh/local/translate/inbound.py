@@ -24,6 +24,7 @@ from meshchaos.mesh.local.translate.names import (
     inbound_cluster,
     socket_address,
 )
+from meshchaos.mesh.local.translate.security import SecurityFilters, security_filters
 from meshchaos.mesh.local.translate.tls import downstream_mutual
 from meshchaos.mesh.local.world import INBOUND_PORT, LocalReplica, bind_port
 
@@ -77,13 +78,14 @@ def inbound_listener(index: Index, replica: LocalReplica) -> Json:
     """``virtualInbound`` of a sidecar."""
     targets = [target for target in index.targets(replica) if target.number in replica.applications]
     chains = [_black_hole()]
+    filters = security_filters(index, replica)
     sniffed: list[int] = []
     for target in targets:
         kind: _Kind = "http" if is_http(target.port.protocol) else "auto" if target.port.protocol == "auto" else "tcp"
         demanded = index.mode(replica, target.number)
         if kind == "auto" and demanded != "STRICT":
             sniffed.append(target.number)
-        chains += [_filter_chain(index, replica, target, chain) for chain in _CHAINS[kind, demanded]]
+        chains += [_filter_chain(index, replica, target, chain, filters) for chain in _CHAINS[kind, demanded]]
     return config(
         "listener.v3.Listener",
         name=VIRTUAL_INBOUND,
@@ -99,7 +101,9 @@ def inbound_listener(index: Index, replica: LocalReplica) -> Json:
     )
 
 
-def _filter_chain(index: Index, replica: LocalReplica, target: Target, chain: _Chain) -> Json:
+def _filter_chain(
+    index: Index, replica: LocalReplica, target: Target, chain: _Chain, security: SecurityFilters
+) -> Json:
     name = f"0.0.0.0_{target.number}"
     match: Json = {
         "destination_port": bind_port(target.number),
@@ -110,12 +114,19 @@ def _filter_chain(index: Index, replica: LocalReplica, target: Target, chain: _C
     headers = index.world.log_headers
     cluster = inbound_cluster(target.number)
     if chain.http:
-        network = connection_manager(
-            replica, "inbound", stat_prefix=f"inbound_{name}", routes=cluster, log_headers=headers
-        )
+        filters = [
+            connection_manager(
+                replica,
+                "inbound",
+                stat_prefix=f"inbound_{name}",
+                routes=cluster,
+                log_headers=headers,
+                security=security.http,
+            )
+        ]
     else:
-        network = tcp_proxy(replica, "inbound", cluster, stat_prefix=cluster)
-    fields: Json = {"name": name, "filter_chain_match": match, "filters": [network]}
+        filters = [*security.tcp, tcp_proxy(replica, "inbound", cluster, stat_prefix=cluster)]
+    fields: Json = {"name": name, "filter_chain_match": match, "filters": filters}
     if chain.mutual:
         fields["transport_socket"] = downstream_mutual(http=chain.http)
     return fields

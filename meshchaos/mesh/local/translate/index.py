@@ -13,8 +13,10 @@ from typing import Any
 
 from meshchaos.mesh.istio.destination_rules import effective, host_of
 from meshchaos.mesh.istio.hosts import is_wildcard, matches, most_specific
+from meshchaos.mesh.istio.mesh_config import authorizers
 from meshchaos.mesh.istio.order import age, namespace_of
 from meshchaos.mesh.istio.peer_authentication import Mode, mode, namespace_mode
+from meshchaos.mesh.istio.policies import governing
 from meshchaos.mesh.istio.ports import target_port
 from meshchaos.mesh.istio.services import Service, ServicePort, services, workloads_of
 from meshchaos.mesh.istio.telemetry import AccessLogging, access_logging
@@ -140,6 +142,15 @@ class Index:
     def access_logging(self, replica: LocalReplica, side: Side) -> AccessLogging | None:
         """What the user wants logged of what a replica sends (``CLIENT``) or receives (``SERVER``)."""
         return access_logging(self.of_kind("Telemetry"), replica.namespace, replica.labels, side)
+
+    def governing(self, kind: str, replica: LocalReplica) -> list[Manifest]:
+        """The security policies of a kind that select a replica."""
+        return governing(self.of_kind(kind), kind, replica.namespace, replica.labels)
+
+    @cached_property
+    def authorizers(self) -> Mapping[str, Mapping[str, Any]]:
+        """MeshConfig's external authorizers by name."""
+        return authorizers(self.of_kind("ConfigMap"))
 
     def rule(self, host: str, replica: LocalReplica) -> Manifest | None:
         """The effective DestinationRule of a client for a host."""

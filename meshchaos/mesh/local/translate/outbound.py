@@ -18,6 +18,7 @@ from meshchaos.mesh.local.translate.names import (
     outbound_cluster,
     socket_address,
 )
+from meshchaos.mesh.local.translate.security import security_filters
 from meshchaos.mesh.local.world import OUTBOUND_PORT, LocalReplica, bind_port
 
 
@@ -44,6 +45,7 @@ def sidecar_listeners(index: Index, replica: LocalReplica) -> list[Json]:
 def gateway_listeners(index: Index, replica: LocalReplica) -> list[Json]:
     """One listener for each port that a Gateway of this proxy serves."""
     result = []
+    security = security_filters(index, replica).http
     for target in sorted({server.target for server in servers(index, replica)}):
         name = f"0.0.0.0_{target}"
         manager = connection_manager(
@@ -52,6 +54,7 @@ def gateway_listeners(index: Index, replica: LocalReplica) -> list[Json]:
             stat_prefix=f"outbound_{name}",
             routes=gateway_routes(target),
             log_headers=index.world.log_headers,
+            security=security,
         )
         result.append(_bound(name, replica, bind_port(target), [{"filters": [manager]}]))
     return result

@@ -98,6 +98,23 @@ GOOD = {
                     "@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault
                     abort: {http_status: 503, percentage: {numerator: 1000000, denominator: MILLION}}
     """,
+    "AuthorizationPolicy": """
+        selector: {matchLabels: {app: reviews}}
+        action: DENY
+        rules:
+          - from:
+              - source: {principals: ["cluster.local/ns/shop/sa/page"], namespaces: [shop],
+                         ipBlocks: [10.0.0.0/8, 1.2.3.4], remoteIpBlocks: ["2001:db8::/32"],
+                         requestPrincipals: ["*"], trustDomains: ["*.local"]}
+              - source: {serviceAccounts: [page, bank/teller]}
+            to:
+              - operation: {hosts: ["*.example.com"], ports: ["9080"], methods: [GET],
+                            paths: [/a, "/b*", "/c/{*}/{**}"]}
+            when:
+              - {key: "request.headers[x-a]", values: ["1*"], notValues: ["12"]}
+              - {key: "request.auth.claims[a][b]", values: [c]}
+          - {}
+    """,
     "PeerAuthentication": """
         selector: {matchLabels: {app: reviews}}
         mtls: {mode: STRICT}
@@ -293,6 +310,48 @@ BAD = [
         "no such filter",
     ),
     ("EnvoyFilter", "spec/priority", 1, "spec.priority: not supported by the local mesh"),
+    (
+        "AuthorizationPolicy",
+        "spec/targetRefs",
+        [{}],
+        "spec.targetRefs: is for gateways of the Gateway API and waypoints",
+    ),
+    ("AuthorizationPolicy", "spec/action", "BLOCK", "must be one of ALLOW, DENY, AUDIT, CUSTOM, is the text 'BLOCK'"),
+    ("AuthorizationPolicy", "spec/rules", ..., "DENY without rules never matches; write rules: [{}]"),
+    ("AuthorizationPolicy", "spec/rules/1", None, "spec.rules[1]: must be a mapping, is empty"),
+    ("AuthorizationPolicy", "spec/rules/0/from", [], "spec.rules[0].from: must not be empty"),
+    ("AuthorizationPolicy", "spec/rules/0/from/0/source", {}, "from[0].source: must not be empty"),
+    ("AuthorizationPolicy", "spec/rules/0/from/0/source", {"users": ["a"]}, "source.users: unknown field"),
+    ("AuthorizationPolicy", "spec/rules/0/from/0/source/ipBlocks", ["10.0.0.0/33"], "'10.0.0.0/33' is not an address"),
+    ("AuthorizationPolicy", "spec/rules/0/from/0/source/principals", [""], "principals[0]: must not be empty"),
+    ("AuthorizationPolicy", "spec/rules/0/from/1/source/namespaces", ["a"], "not be given together with namespaces"),
+    ("AuthorizationPolicy", "spec/rules/0/from/1/source/serviceAccounts", ["a/b/c"], "account or namespace/account"),
+    ("AuthorizationPolicy", "spec/rules/0/from/1/source/serviceAccounts", ["a*"], "takes no wildcards"),
+    ("AuthorizationPolicy", "spec/rules/0/from/0/source/trustDomains", ["a*b"], "'a*b' is not a trust domain"),
+    (
+        "AuthorizationPolicy",
+        "spec/rules/0/to/0/operation/ports",
+        [80],
+        "ports[0]: must be a text, is the number 80; put",
+    ),
+    ("AuthorizationPolicy", "spec/rules/0/to/0/operation/ports", ["http"], "'http' is not a port"),
+    ("AuthorizationPolicy", "spec/rules/0/to/0/operation/paths", ["/{**}/{*}"], "{**} must be the last operator"),
+    ("AuthorizationPolicy", "spec/rules/0/to/0/operation/paths", ["/{id}"], "only in a segment {*} or {**} of its own"),
+    ("AuthorizationPolicy", "spec/rules/0/to/0/operation/paths", ["/{*}/a*"], "'a*' cannot stand in a template"),
+    ("AuthorizationPolicy", "spec/rules/0/when/0/key", "request.header[a]", "did you mean request.headers[name]?"),
+    ("AuthorizationPolicy", "spec/rules/0/when/0/key", "request.headers[]", "is not an attribute of Istio's"),
+    (
+        "AuthorizationPolicy",
+        "spec/rules/0/when/0/key",
+        "experimental.envoy.filters.network.mysql_proxy[db.t]",
+        "not supported by the local mesh: no filter of its proxies leaves such metadata",
+    ),
+    ("AuthorizationPolicy", "spec/rules/0/when/0", {"key": "source.ip"}, "when[0]: needs values or notValues"),
+    ("AuthorizationPolicy", "spec/rules/0/when/0", {"key": "source.ip", "values": ["a"]}, "'a' is not an address"),
+    ("AuthorizationPolicy", "spec/action", "CUSTOM", "CUSTOM needs provider.name"),
+    ("AuthorizationPolicy", "spec/provider", {"name": "x"}, "provider is for the action CUSTOM only"),
+    ("AuthorizationPolicy", "metadata/annotations", {"istio.io/dry-run": "yes"}, "must be 'true' or 'false', is 'yes'"),
+    ("PeerAuthentication", "metadata/annotations", {"istio.io/dry-run": "true"}, "dry-run']: not supported"),
     ("PeerAuthentication", "spec/mtls/mode", "strict", "is the text 'strict'; did you mean STRICT?"),
     ("PeerAuthentication", "spec/mtls", "STRICT", "spec.mtls: must be a mapping, is the text 'STRICT'"),
     ("PeerAuthentication", "spec/selector", ..., "portLevelMtls needs a selector"),
@@ -399,6 +458,59 @@ def test_defaults_are_those_of_the_api_server() -> None:
     ports = admit(an_object("Service"))["spec"]["ports"]
     assert [(port["protocol"], port["targetPort"]) for port in ports] == [("TCP", "web"), ("TCP", 90)]
     assert manifest["spec"].get("replicas") is None, "the argument was changed in place"
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"from": [{"source": {"notNamespaces": ["a"]}}]}, "notNamespaces is not supported by Istio with the action"),
+        ({"when": [{"key": "request.auth.claims[a]", "values": ["b"]}]}, "request.auth.claims[a] is not supported by"),
+        ({"from": [{"source": {"ipBlocks": ["10.0.0.1"]}}]}, None),
+    ],
+)
+def test_custom_takes_what_istio_takes_with_it(rule: dict[str, Any], message: str | None) -> None:
+    spec = {"action": "CUSTOM", "provider": {"name": "authz"}, "rules": [rule]}
+    found = [str(problem) for problem in problems(an_object("AuthorizationPolicy", spec))]
+    assert found == [] if message is None else message in found[0]
+
+
+def test_a_dry_run_of_what_istio_cannot_try() -> None:
+    manifest = an_object("AuthorizationPolicy", {"action": "AUDIT", "rules": [{}]})
+    manifest["metadata"]["annotations"] = {"istio.io/dry-run": "true"}
+    assert "for ALLOW and DENY only, not for AUDIT" in str(problems(manifest)[0])
+
+
+def config_map(mesh: str, name: str = "istio") -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "istio-system"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"mesh": mesh, "meshNetworks": ""}}
+
+
+AUTHORIZER = "{service: a.shop.svc.cluster.local, port: 80}"
+
+
+@pytest.mark.parametrize(
+    ("mesh", "message"),
+    [
+        ("", None),
+        ("accessLogFile: /dev/stdout\ntrustDomain: cluster.local\ndefaultConfig: {tracing: {}}", None),
+        (f"extensionProviders: [{{name: a, envoyExtAuthzHttp: {AUTHORIZER}}}, {{name: b, prometheus: {{}}}}]", None),
+        ("a: [", "data.mesh: is not YAML"),
+        ("trustDomain: shop", "data.mesh.trustDomain: the local mesh's trust domain is cluster.local"),
+        ("localityLbSetting: {}", "data.mesh.localityLbSetting: unknown field"),
+        ("pathNormalization: {normalization: MERGE_SLASHES}", "must be one of DEFAULT, BASE"),
+        ("extensionProviders: [{name: a}]", "extensionProviders[0]: needs one of envoyExtAuthzHttp, envoyExtAuthzGrpc"),
+        ("extensionProviders: [{name: a, envoyExtAuthzHttp: {service: a, port: 80}}]", "the full name of a Service"),
+        (
+            "extensionProviders: [{name: a, envoyExtAuthzHttp: {service: a.shop.svc.cluster.local, port: 80, "
+            "headersToUpstreamOnAllow: ['*']}}]",
+            "a single * is not supported",
+        ),
+    ],
+)
+def test_mesh_config_is_understood_or_refused(mesh: str, message: str | None) -> None:
+    found = [str(problem) for problem in problems(config_map(mesh))]
+    assert found == [] if message is None else message in found[0]
+    assert problems(config_map(mesh, "another")) == []
 
 
 def test_ports_without_quotes_become_the_texts_that_json_makes_of_them() -> None:

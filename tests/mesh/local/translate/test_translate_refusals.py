@@ -67,7 +67,7 @@ def guarded(running: TinyMesh, key: ec.EllipticCurvePrivateKey, monkeypatch: pyt
     made = inbound.connection_manager
 
     def with_policies(*arguments: Any, **options: Any) -> Any:
-        return made(*arguments, **options, authentication=[jwt(key)], authorization=[rbac("/open")])
+        return made(*arguments, **{**options, "security": [jwt(key), rbac("/open")]})
 
     running.reset()
     with monkeypatch.context() as patch:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from meshchaos.mesh.local.objects.kinds import (
+    authorization_policy,
     core,
     deployment,
     destination_rule,
@@ -19,7 +20,17 @@ from meshchaos.mesh.local.objects.kinds import (
 )
 from meshchaos.mesh.local.objects.kinds.kind import Kind
 
-_MODULES = (core, deployment, destination_rule, envoy_filter, gateway, peer_authentication, telemetry, virtual_service)
+_MODULES = (
+    authorization_policy,
+    core,
+    deployment,
+    destination_rule,
+    envoy_filter,
+    gateway,
+    peer_authentication,
+    telemetry,
+    virtual_service,
+)
 
 REGISTRY: Final[dict[str, Kind]] = {kind.name: kind for module in _MODULES for kind in module.KINDS}
 
@@ -27,7 +38,7 @@ _YET: Final = "is not supported by the local mesh yet"
 _AS_DEPLOYMENT: Final = "is not supported by the local mesh; write it as a Deployment"
 
 REFUSED: Final[dict[str, str]] = {
-    **dict.fromkeys(("AuthorizationPolicy", "RequestAuthentication"), _YET),
+    "RequestAuthentication": _YET,
     **dict.fromkeys(("ServiceEntry", "WorkloadEntry", "WorkloadGroup", "Sidecar"), _YET),
     **dict.fromkeys(("ProxyConfig", "WasmPlugin", "Ingress", "NetworkPolicy"), "is not supported by the local mesh"),
     **dict.fromkeys(("HTTPRoute", "GRPCRoute", "GatewayClass", "ReferenceGrant"), _YET),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshchaos.mesh.local.objects.kinds.kind import Kind
+from meshchaos.mesh.local.objects.kinds.mesh_config import mesh_config
 from meshchaos.mesh.local.objects.schema import (
     Check,
     Path,
@@ -99,8 +100,8 @@ def external_name(value: Any, path: Path, problems: list[Problem]) -> None:
         SERVICE(value, path, problems)
 
 
-def _inert(name: str, version: str, *fields: str) -> Kind:
-    return Kind(name, (version,), dict.fromkeys(fields, anything), required=(), typed=True)
+def _inert(name: str, version: str, *fields: str, whole: Check | None = None) -> Kind:
+    return Kind(name, (version,), dict.fromkeys(fields, anything), required=(), typed=True, whole=whole)
 
 
 KINDS = (
@@ -114,7 +115,7 @@ KINDS = (
     ),
     Kind("Service", ("v1",), {"spec": external_name}, defaults=service_defaults, naming=dns_label, typed=True),
     # They reach only containers, the scheduler or users of the API server, none of which exist here.
-    _inert("ConfigMap", "v1", "data", "binaryData", "immutable"),
+    _inert("ConfigMap", "v1", "data", "binaryData", "immutable", whole=mesh_config),
     _inert("PersistentVolumeClaim", "v1", "spec"),
     _inert("PodDisruptionBudget", "policy/v1", "spec"),
     _inert("Role", "rbac.authorization.k8s.io/v1", "rules"),

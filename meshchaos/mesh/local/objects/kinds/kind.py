@@ -14,6 +14,7 @@ from meshchaos.mesh.objects import Manifest
 class Kind:
     """``versions``: the apiVersions taken, the newest first. ``body``: the fields beside apiVersion, kind, metadata and
     status, of which ``required`` must be there. ``defaults`` fills in, on a copy, what the real API server fills in.
+    ``whole`` sees an object whose fields are right.
     ``typed``: a kind of Kubernetes' own, where an empty field (null) is the same as none; in Istio's it is a mistake.
     """
 
@@ -24,3 +25,4 @@ class Kind:
     defaults: Callable[[Manifest], None] | None = None
     naming: Predicate = object_name
     typed: bool = False
+    whole: Check | None = None

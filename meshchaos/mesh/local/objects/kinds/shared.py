@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshchaos.mesh.local.objects.schema import integer, listing, mapping, record, text
+from meshchaos.mesh.local.objects.schema import integer, listing, mapping, record, text, unsupported
 from meshchaos.mesh.local.objects.values import dns_label, label_key, label_value
 
 ISTIO_NETWORKING = ("networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3")
@@ -14,6 +14,9 @@ ISTIO_SECURITY = ("security.istio.io/v1", "security.istio.io/v1beta1")
 PORT_SELECTOR = record({"number": integer(1, 65535)}, required=("number",))
 
 LABELS = mapping(text(label_value, empty=True), key=label_key)
+
+_TARGETS = "is for gateways of the Gateway API and waypoints, which the local mesh does not have; write selector"
+NO_TARGETS = {"targetRef": unsupported(_TARGETS), "targetRefs": unsupported(_TARGETS)}
 
 SELECTOR = record({"matchLabels": LABELS})
 """Istio's WorkloadSelector of security and telemetry; without labels it is the same as none."""
