@@ -198,14 +198,15 @@ def test_a_search_on_a_real_mesh(shop: Stage) -> None:
     limit = found["limit"]
     low, high = (float(end.rstrip("%")) for end in limit["interval"])
     assert low in (25, 37.5)
-    assert high in (50, 37.5)
+    assert 40 <= high <= 100, "50 % is too close for so few requests: it may stay undecided"
     points = limit["points"]
-    assert [point["value"] for point in points] == ["25%", "37.5%", "50%", "100%"]
+    values = [float(point["value"].rstrip("%")) for point in points]
+    assert (len(values), values[0], values[-1]) == (4, 25, 100)
     assert [points[0]["verdict"], points[-1]["verdict"]] == ["PASS", "FAIL"]
     assert found["exitCode"] == 0
-    for point, share in zip(points, (0.75, 0.625, 0.5, 0.0), strict=True):
+    for point, value in zip(points, values, strict=True):
         (expectation,) = point["expectations"]
-        assert abs(expectation["estimate"] - share) < 0.17, "what was set is what happened"
+        assert abs(expectation["estimate"] - (1 - value / 100)) < 0.17, "what was set is what happened"
         assert (shop.folder / "reports" / point["folder"] / "report.html").exists(), "each is a run of its own"
     (folder,) = (shop.folder / "reports").glob("*-limit-*")
     assert shop.read(str(folder / "limit.json")) == found
