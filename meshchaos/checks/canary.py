@@ -1,18 +1,20 @@
 """``canary: {to, baseline, canary, errorRatio: 1.5, ...}``: the new version is at most so much worse than the old one.
 
 Counted by attempt, at the servers: a retry that another replica answered hides nothing. What never arrived (refused,
-reset while connecting) and what a client gave up on counts against the replica it was sent to.
+reset while connecting) and what a client gave up on counts against the replica it was sent to. A client's line names
+the last replica tried alone; where attempts before that arrived nowhere, the verdict must hold whosever they were.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from meshchaos.checks import sentences, words
 from meshchaos.checks.decide import Rule, decide
-from meshchaos.checks.edge import EdgeCheck, is_good, tally_of
+from meshchaos.checks.edge import EdgeCheck, is_good, never_arrived, server_of, tally_of
 from meshchaos.checks.kind import Check, CheckContext, Finding, Verdict
 from meshchaos.checks.latency import parse_quantile
 from meshchaos.checks.measured import quantile_name
@@ -68,6 +70,10 @@ class Arm:
     lines: tuple[ProxyLogLine, ...]
     bad: tuple[bool, ...]
 
+    def with_lost(self, lines: Sequence[ProxyLogLine]) -> Arm:
+        """As if these failed here, too."""
+        return Arm((*self.lines, *lines), (*self.bad, *([True] * len(lines))))
+
     def tally(self, phase: PhaseRecord) -> Tally:
         return tally_of(self.lines, self.bad, phase.start, phase.end)
 
@@ -83,21 +89,30 @@ def arms_of(edge: Edge, phase: PhaseRecord, names: Sequence[str]) -> list[Arm]:
     """The attempts at each of the versions named. Raises UserError for one that is nobody's."""
     members = [_members(edge, name) for name in names]
     received = between(edge.received, phase.start, phase.end)
-    given_up = {one.line.request_id for one in edge.sent if "UT" in one.line.flags}
-    arrived = {(one.line.request_id, one.proxy) for one in edge.received}
-    by_address = {peer.address: peer.name for peer in edge.record.servers}
-    lost = []
-    for one in between(edge.sent, phase.start, phase.end):
-        server = by_address.get(one.line.upstream_host.rpartition(":")[0])
-        if server is not None and "UF" in one.line.flags and (one.line.request_id, server) not in arrived:
-            lost.append((server, one.line))
+    given_up = {(one.line.request_id, server_of(edge, one)) for one in edge.sent if "UT" in one.line.flags}
+    lost = never_arrived(edge, between(edge.sent, phase.start, phase.end))
     arms = []
     for mine in members:
-        lines = [one.line for one in received if one.proxy in mine]
-        bad = [not is_good(line) or (line.request_id in given_up and not line.status) for line in lines]
-        never = [line for server, line in lost if server in mine]
-        arms.append(Arm((*lines, *never), (*bad, *([True] * len(never)))))
+        here = [one for one in received if one.proxy in mine]
+        bad = [not is_good(one.line) or (one.line.request_id, one.proxy) in given_up for one in here]
+        arm = Arm(tuple(one.line for one in here), tuple(bad))
+        arms.append(arm.with_lost([one.line for server, one in lost if server in mine]))
     return arms
+
+
+def untraced(edge: Edge, phase: PhaseRecord) -> list[ProxyLogLine]:
+    """A client's line for each attempt before the last that arrived nowhere: its replica is named by no proxy."""
+    arrived = {(one.line.request_id, one.proxy) for one in edge.received}
+    earlier = Counter(one.line.request_id for one in edge.received)
+    sent = between(edge.sent, phase.start, phase.end)
+    earlier.subtract(one.line.request_id for one in sent if (one.line.request_id, server_of(edge, one)) in arrived)
+    found = []
+    for one in sent:
+        before = max(0, one.line.attempts - 1)
+        known = min(before, max(0, earlier[one.line.request_id]))
+        earlier[one.line.request_id] -= known
+        found += [one.line] * (before - known)
+    return found
 
 
 def _members(edge: Edge, name: str) -> frozenset[str]:
@@ -142,7 +157,19 @@ class CanaryCheck(EdgeCheck):
             "latencyRatio": self._latency,
             "share": self._share,
         }[self.what]
-        return judge(old, new, phase, 1 - history.confidence, alpha)
+        found = judge(old, new, phase, 1 - history.confidence, alpha)
+        lost = untraced(edge, phase)
+        if not lost:
+            return found
+        theirs = judge(old, new.with_lost(lost), phase, 1 - history.confidence, alpha)
+        others = judge(old.with_lost(lost), new, phase, 1 - history.confidence, alpha)
+        if {theirs.verdict, others.verdict} == {found.verdict}:
+            return found
+        text = (
+            f"{words.plural(len(lost), 'attempt')} arrived nowhere and went on elsewhere, and no proxy says at which "
+            f"version: {theirs.verdict} if all were {self.canary}'s, {others.verdict} if {self.baseline}'s"
+        )
+        return replace(found, verdict=Verdict.INCONCLUSIVE, reason=text, evidence=(*found.evidence, found.reason))
 
     def _errors(self, old: Arm, new: Arm, phase: PhaseRecord, alpha_pass: float, alpha: float) -> Finding:
         one, other = new.tally(phase), old.tally(phase)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+BROKEN = frozenset({"UC", "UR", "LR", "UPE", "UT", "UMSDR", "SI", "DT", "DC", "DR", "DPE"})
+"""Envoy's response flags of a connection, stream or time that ended before the response did. What broke after its
+headers keeps their status: a body cut off half way is logged as ``200`` with ``UPE``, ``UT`` or ``DC``.
+"""
 SHOWN = 3
 """Log lines that go into a finding."""
 
@@ -64,8 +68,36 @@ class EdgeCheck:
 
 
 def is_good(line: ProxyLogLine, good: Statuses = GOOD) -> bool:
-    """A good response, as a proxy logged it: a good status, grpc-status 0 or none."""
-    return any(low <= line.status <= high for low, high in good) and line.grpc in (None, 0)
+    """A good response, as a proxy logged it: a good status, grpc-status 0 or none, and all of it."""
+    return any(low <= line.status <= high for low, high in good) and line.grpc in (None, 0) and not is_broken(line)
+
+
+def is_broken(line: ProxyLogLine) -> bool:
+    """Whether there was no response, or it broke off. An answer of the proxy's own (503, 504) is whole, whatever flag
+    says why it was given.
+    """
+    return not line.status or (line.status < 500 and not BROKEN.isdisjoint(line.flags))
+
+
+def never_arrived(edge: Edge, lines: Iterable[EdgeLine]) -> list[tuple[str, EdgeLine]]:
+    """(replica, the client's line) of requests that failed and whose last attempt, sent there, is not in that replica's
+    log: the connection was refused or reset, or the client gave up. A frozen proxy logs nothing of what waits for it.
+    What the client's own breaker shed was sent nowhere.
+    """
+    arrived = {(one.line.request_id, one.proxy) for one in edge.received}
+    found = []
+    for one in lines:
+        server = server_of(edge, one)
+        lost = not is_good(one.line) and "UO" not in one.line.flags
+        if lost and server is not None and (one.line.request_id, server) not in arrived:
+            found.append((server, one))
+    return found
+
+
+def server_of(edge: Edge, one: EdgeLine) -> str | None:
+    """The replica that a client's line names as the last one tried."""
+    address = one.line.upstream_host.rpartition(":")[0]
+    return next((peer.name for peer in edge.record.servers if peer.address == address), None)
 
 
 def by_second(
@@ -93,8 +125,8 @@ def tally_of(lines: Sequence[ProxyLogLine], bad: Iterable[bool], start: float, e
 
 
 def samples_of(ask: EdgeAsk, lines: Sequence[EdgeLine], timeout: float) -> Samples:
-    """The clients' lines of an edge in the form of a load's samples, so that they are judged by the same rules. A line
-    without a status is a client that went away (``DC``), or a connection that broke.
+    """The clients' lines of an edge in the form of a load's samples, so that they are judged by the same rules. What
+    broke is a client that went away (``DC``) or time that was up (``UT``), else a connection that broke.
     """
     import numpy as np
 
@@ -103,8 +135,8 @@ def samples_of(ask: EdgeAsk, lines: Sequence[EdgeLine], timeout: float) -> Sampl
         line = one.line
         row["start"], row["latency"], row["status"] = line.start, line.duration, line.status
         row["grpc"] = -1 if line.grpc is None else line.grpc
-        if not line.status:
-            row["outcome"] = Outcome.TIMEOUT if "DC" in line.flags else Outcome.RESET
+        if is_broken(line):
+            row["outcome"] = Outcome.RESET if {"DC", "UT"}.isdisjoint(line.flags) else Outcome.TIMEOUT
     return Samples(str(ask), rows, (), timeout)
 
 

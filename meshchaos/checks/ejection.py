@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Annotated
 
 from meshchaos.checks import words
-from meshchaos.checks.edge import EdgeCheck, is_good
+from meshchaos.checks.edge import EdgeCheck, is_good, never_arrived
 from meshchaos.checks.kind import Check, CheckContext, Finding, Verdict
 from meshchaos.checks.naming import edge_name, mistake, phases_of
 from meshchaos.checks.sentences import THIS_RUN
@@ -140,22 +140,17 @@ class EjectionCheck(EdgeCheck):
 
 
 def _arrivals(edge: Edge) -> dict[tuple[str, str], list[_Arrival]]:
-    """(client proxy, server replica) -> what arrived there, by time. A connection that was refused arrived, too: the
+    """(client proxy, server replica) -> what arrived there, by time. What was refused or given up on arrived, too: the
     client's line names the host.
     """
     clients = {one.line.request_id: one.proxy for one in edge.sent}
     found: dict[tuple[str, str], list[_Arrival]] = {}
-    reached = set()
     for one in edge.received:
         client = clients.get(one.line.request_id)
         if client is not None:
-            reached.add((one.line.request_id, one.proxy))
             found.setdefault((client, one.proxy), []).append(_Arrival(one.line.start, is_good(one.line)))
-    by_address = {peer.address: peer.name for peer in edge.record.servers}
-    for one in edge.sent:
-        server = by_address.get(one.line.upstream_host.rpartition(":")[0])
-        if server is not None and "UF" in one.line.flags and (one.line.request_id, server) not in reached:
-            found.setdefault((one.proxy, server), []).append(_Arrival(one.line.start, good=False))
+    for server, one in never_arrived(edge, edge.sent):
+        found.setdefault((one.proxy, server), []).append(_Arrival(one.line.start, good=False))
     return {key: sorted(some, key=lambda one: one.at) for key, some in found.items()}
 
 

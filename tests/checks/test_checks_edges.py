@@ -14,6 +14,7 @@ from meshchaos.checks.circuit_breaker import CIRCUIT_BREAKER, CircuitBreakerSpec
 from meshchaos.checks.ejection import EJECTION, EjectionSpec
 from meshchaos.checks.kind import CheckKind, Finding
 from meshchaos.checks.retries import RETRIES, RetriesSpec
+from meshchaos.checks.success import SUCCESS, SuccessSpec
 from meshchaos.checks.timeout import TIMEOUT, TimeoutSpec
 from meshchaos.errors import FileError
 from meshchaos.history.asks import EdgeAsk
@@ -232,3 +233,60 @@ def test_what_cannot_be_seen_is_refused_beforehand() -> None:
         RETRIES.checks(replace(expectation("retries", RETRY), load="main"), context())
     with pytest.raises(ValueError, match="say what is expected of the retries"):
         RetriesSpec(to="stars").check()
+
+
+BROKE = {"status": 200, "flags": ("UPE",), "details": "upstream_reset_after_response_started{protocol_error}"}
+
+
+def ordered(*some: list[EdgeLine]) -> list[EdgeLine]:
+    return sorted((one for lines in some for one in lines), key=lambda one: one.line.start)
+
+
+@pytest.mark.parametrize("flag", ["UC", "UPE", "UT", "DC"])
+def test_a_response_that_broke_after_its_status_is_no_good_one(flag: str) -> None:
+    half = {**BROKE, "flags": (flag,)}
+    assert verdicts(judged(RETRIES, RETRY, [line(n / 10, attempts=2, **half) for n in range(400)]))[0] == "FAIL"
+    seen = SUCCESS.checks(expectation("success", SuccessSpec(0.9, to="stars")), context())[0]
+    lines = tuple(line(n / 10, **half) for n in range(400))
+    assert seen.edge is not None
+    record = EdgeRecord(seen.edge, "stars", "shop", "stars.shop", 80, (80,), (), (), SERVERS)
+    history = History(PHASES, (FAULT,), {}, (), 0.95, edges={seen.edge: Edge(record, lines, ())})
+    found = seen.judge(history, alpha=0.05)
+    assert (found.verdict, found.estimate, found.n) == ("FAIL", 0.0, 400)
+    sent, received = arms(0)
+    halved = [replace(o, line=replace(o.line, **half)) if o.proxy == "stars-2.shop" else o for o in received]
+    spec = CanarySpec(to="stars", baseline="v1", canary="v2", error_budget=0.02)
+    assert verdicts(judged(CANARY, spec, sent, halved)) == ["FAIL"]
+
+
+@pytest.mark.parametrize("late", [{}, {"status": 504, "details": "via_upstream"}])
+def test_a_timeout_that_some_requests_escape_within_the_tolerance_is_none(late: dict[str, Any]) -> None:
+    spec = TimeoutSpec(to="stars", after=0.5)
+    escaped = [line(20 + n / 10, duration=0.53, **late) for n in range(100)]
+    (found,) = judged(TIMEOUT, spec, [cut(n) for n in range(9)] + escaped)
+    assert found.verdict == "FAIL"
+    assert "100 of 109 requests still open after 500 ms were not cut by the proxy" in found.reason
+    assert verdicts(judged(TIMEOUT, spec, [cut(n) for n in range(9)] + escaped[:1])) == ["PASS"], "a late answer"
+    left = [line(20 + n / 10, 0, duration=0.53, flags=("DC",)) for n in range(100)]
+    assert verdicts(judged(TIMEOUT, spec, [cut(n) for n in range(9)] + left)) == ["PASS"], "its client left"
+
+
+def test_a_canary_that_freezes_logs_nothing_and_is_found() -> None:
+    spec = CanarySpec(to="stars", baseline="v1", canary="v2", error_ratio=1.5, error_budget=0.02, negligible=0.015)
+    sent, received = arms(0)
+    given_up = [line(n / 10, 504, host=2, flags=("UT",), request_id=f"u{n}", duration=1.0) for n in range(300)]
+    assert verdicts(judged(CANARY, spec, ordered(sent, given_up), received)) == ["FAIL", "FAIL"]
+    shed = [line(n / 10, 503, host=2, flags=("UO",), request_id=f"u{n}") for n in range(300)]
+    assert verdicts(judged(CANARY, spec, ordered(sent, shed), received)) == ["PASS", "PASS"], "sent nowhere"
+
+
+def test_attempts_that_arrived_nowhere_may_be_the_canarys() -> None:
+    spec = CanarySpec(to="stars", baseline="v1", canary="v2", error_budget=0.02)
+    sent, received = arms(0)
+    again = [line(n / 10, host=1, attempts=2, request_id=f"r{n}") for n in range(300)]
+    saved = [line(n / 10, proxy="stars-1.shop", request_id=f"r{n}") for n in range(300)]
+    (found,) = judged(CANARY, spec, ordered(sent, again), ordered(received, saved))
+    assert found.verdict == "INCONCLUSIVE"
+    assert "300 attempts arrived nowhere and went on elsewhere" in found.reason
+    first = [line(n / 10, 500, proxy="stars-1.shop", request_id=f"r{n}") for n in range(300)]
+    assert verdicts(judged(CANARY, spec, ordered(sent, again), ordered(received, saved, first))) == ["PASS"], "known"
