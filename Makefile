@@ -10,7 +10,7 @@ help:
 	@echo "make demo   install, then run the example experiments on a local mesh of real Envoys"
 	@echo "make test   install, then run every test that needs no cluster"
 	@echo "make lint   ruff, mypy --strict, import-linter"
-	@echo "make bench  measure start-up, time to live, load generator; prints a table, writes bench.json"
+	@echo "make bench  measure start-up, time to live, load generator, verdicts; prints a table, writes bench.json"
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "meshchaos needs Python 3.11 or newer; this is $$($(PYTHON) --version). Say: make PYTHON=python3.12"; exit 2; }

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from meshchaos.checks import sentences, words
+from meshchaos.checks.canary_needs import needs_of_canary
 from meshchaos.checks.decide import Rule, decide
 from meshchaos.checks.edge import EdgeCheck, is_good, never_arrived, server_of, tally_of
 from meshchaos.checks.kind import Check, CheckContext, Finding, Verdict
 from meshchaos.checks.latency import parse_quantile
 from meshchaos.checks.measured import quantile_name
 from meshchaos.checks.naming import edge_name, mistake, phases_of
+from meshchaos.checks.needs import Need
 from meshchaos.checks.statistics.comparison import Comparison
 from meshchaos.checks.statistics.latency_ratio import Latencies, compare_quantiles
 from meshchaos.checks.statistics.ratio import RatioRule
@@ -173,7 +175,7 @@ class CanaryCheck(EdgeCheck):
 
     def _errors(self, old: Arm, new: Arm, phase: PhaseRecord, alpha_pass: float, alpha: float) -> Finding:
         one, other = new.tally(phase), old.tally(phase)
-        rule = RatioRule(self.limit, self.negligible, alpha_pass, alpha)
+        rule = RatioRule(self.limit, self.negligible, alpha_pass, alpha, sequential=phase.cut_by_data)
         found, clusters = rule.compare_by_second(
             one.bad_by_second, one.n_by_second, other.bad_by_second, other.n_by_second
         )
@@ -190,7 +192,7 @@ class CanaryCheck(EdgeCheck):
 
     def _budget(self, old: Arm, new: Arm, phase: PhaseRecord, alpha_pass: float, alpha: float) -> Finding:
         counts = new.tally(phase)
-        rule = Rule(self.limit, alpha_pass, alpha)
+        rule = Rule(self.limit, alpha_pass, alpha, sequential=phase.cut_by_data)
         decision = decide(counts, rule)
         low, high = rule.bounds(counts, rule.shown(decision.verdict))
         measured = sentences.Measured(
@@ -325,8 +327,17 @@ class Canary:
             found.append(CanaryCheck(name=name("share"), what="share", limit=wanted.share, **common))
         return tuple(found)
 
-    def plan(self, expectation: Expectation, context: CheckContext) -> None:
-        """The baseline's own error rate is not known beforehand."""
+    def plan(self, expectation: Expectation, context: CheckContext) -> Sequence[Need]:
+        """How many attempts at the canary PASS when none is bad; how many of them the traffic brings is not known. For
+        an assumed error rate of both, how many at both: the canary's part is its ``share``, else taken as a tenth.
+        """
+        alpha = 1 - context.experiment.confidence
+        return tuple(
+            need
+            for check in self.checks(expectation, context)
+            if isinstance(check, CanaryCheck)
+            for need in needs_of_canary(check, expectation.spec.share, context.experiment, alpha)
+        )
 
 
 CANARY = Canary()

@@ -8,12 +8,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from meshchaos.checks.kind import Verdict
 from meshchaos.checks.statistics import binomial, bursts, eprocess, planner
 from meshchaos.checks.statistics.binomial import Critical
 from meshchaos.checks.tally import Tally
+
+EARLY_PART = 0.7
+"""Where an early verdict may end a phase, the part of the error rate that the looks get; the exact test at the end gets
+the rest (a union bound). Looks every 500 requests then end within 1.1 times what a test of fixed length takes at 1.5 %
+against 1 % (1.16 times with a half), and the phase that reaches its end keeps most of its power.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +85,13 @@ class Decision:
     needs: int | None = None
 
 
-def decide(tally: Tally, rule: Rule) -> Decision:
-    """The verdict for one window with at least one request."""
+def decide(tally: Tally, rule: Rule, cuts: Sequence[float] = ()) -> Decision:
+    """The verdict for one window with at least one request. ``cuts``: where the rate is meant to change within it, s
+    from its start; such a change is no cluster.
+    """
     passes = rule.passes(tally.bad, tally.n)
     fails = rule.fails(tally.sent_bad, tally.sent)
-    scatter = bursts.dispersion(tally.bad_by_second, tally.n_by_second)
+    scatter = bursts.dispersion(tally.bad_by_second, tally.n_by_second, cuts)
     clusters = scatter if scatter.flagged else None
     if passes:
         if clusters:
@@ -91,7 +100,7 @@ def decide(tally: Tally, rule: Rule) -> Decision:
     if fails:
         sent, sent_bad = tally.n_by_second - tally.dropped_by_second, tally.bad_by_second - tally.dropped_by_second
         if tally.dropped and not clusters:
-            scatter = bursts.dispersion(sent_bad, sent)
+            scatter = bursts.dispersion(sent_bad, sent, cuts)
             clusters = scatter if scatter.flagged else None
         if clusters and not bursts.blocks_fail(sent_bad, sent, rule.theta, rule.alpha_fail):
             return Decision(Verdict.INCONCLUSIVE, clusters, downgraded=Verdict.FAIL)

@@ -34,7 +34,7 @@ def look(checks: Sequence[Check], history: History, confidence: float) -> EarlyL
     """The going phase (the last record of ``history``, its ``end`` the moment up to which every request
     is resolved) by the e-process. Decided when one FAILs, or all that are about this phase PASS.
 
-    ``history.phases[-1].at_least`` must be set: the looks then take half the error rate.
+    ``history.phases[-1].at_least`` must be set: the looks then take their part of the error rate.
     """
     phase = history.phases[-1].name
     early = [check for check in checks if isinstance(check, RateCheck) and phase in check.during and not check.asks]

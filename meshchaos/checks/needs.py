@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meshchaos.checks import words
+from meshchaos.checks.decide import EARLY_PART
 from meshchaos.checks.rate import RateCheck
-from meshchaos.checks.statistics.planner import needed, needed_early
+from meshchaos.checks.statistics.planner import needed, needed_early, needed_ratio
 from meshchaos.experiment.model import Experiment, PhaseName
 
 
@@ -25,6 +26,11 @@ class Need:
     planned: int | None
     theta: float
     alpha: float
+    alpha_early: float | None = None
+    """That of the looks on the way, where an early verdict may end the phase."""
+    unit: str = "requests"
+    has_power: bool = True
+    """False: what a true share would take cannot be told."""
 
     @property
     def warning(self) -> str | None:
@@ -37,15 +43,34 @@ class Need:
             f"about {words.count(self.planned)}"
         )
 
-    def assumed(self, good: float) -> int | None:
+    def assumed(self, good: float, among: int = 1) -> int | None:
         """Requests for a right verdict 4 times of 5 (80 % power) if the true share of requests that hold
-        is ``good``; None when that is the limit itself.
+        is ``good``; None when that is the limit itself. ``among`` so many checks: a FAIL takes alpha / among.
         """
-        return needed(self.theta, 1 - good, self.alpha)
+        return needed(self.theta, 1 - good, self._alpha(good, self.alpha, among))
 
-    def assumed_early(self, good: float) -> int | None:
-        """About how many until an early verdict at that true share."""
-        return needed_early(self.theta, 1 - good, self.alpha)
+    def assumed_early(self, good: float, among: int = 1) -> int | None:
+        """About how many until an early verdict at that true share; None too where none may end the phase."""
+        if self.alpha_early is None:
+            return None
+        return needed_early(self.theta, 1 - good, self._alpha(good, self.alpha_early, among))
+
+    def _alpha(self, good: float, alpha: float, among: int) -> float:
+        return alpha if 1 - good < self.theta else alpha / among
+
+
+@dataclass(frozen=True, slots=True)
+class RatioNeed(Need):
+    """Of a canary's error ratio: ``clean`` attempts at the canary are negligible when none is bad; with failures it
+    takes as many as ``assumed`` says. ``share``: the canary's share of the traffic.
+    """
+
+    ratio: float = 1.0
+    share: float = 0.5
+
+    def assumed(self, good: float, among: int = 1) -> int | None:
+        """Attempts at both versions for a PASS with 80 % power if both are good with that share."""
+        return needed_ratio(self.ratio, 1.0, rate=1 - good, share=self.share, alpha=self.alpha)
 
 
 def needs_of(checks: Sequence[RateCheck], experiment: Experiment, *, lost: float = 0.0) -> tuple[Need, ...]:
@@ -62,19 +87,20 @@ def needs_of(checks: Sequence[RateCheck], experiment: Experiment, *, lost: float
             if ramp is not None:
                 start, end = ramp.window(phase.at_most)
                 length, label = (end - start) / len(ramp.ramp), f"{check.name}, each step"
-            confidence = experiment.confidence
+            alpha, early = 1 - experiment.confidence, None
             if phase.at_least is not None:
-                confidence = 1 - (1 - confidence) / 2
+                alpha, early = alpha * (1 - EARLY_PART), alpha * EARLY_PART
             rate = arrivals(check, experiment)
             found.append(
                 Need(
                     name=label,
                     phase=name,
                     seconds=length,
-                    clean=check.clean(confidence),
+                    clean=check.clean(1 - alpha),
                     planned=None if rate is None else int(rate * length),
                     theta=check.theta,
-                    alpha=round(1 - confidence, 12),
+                    alpha=round(alpha, 12),
+                    alpha_early=early,
                 )
             )
     return tuple(found)

@@ -38,6 +38,13 @@ def judge_steps(phase: PhaseRecord, judge: Callable[[PhaseStep], Finding]) -> Fi
     return replace(found[at], verdict=verdict, reason=text, n=total, evidence=found[at].evidence + lines)
 
 
+def cuts(history: History, phase: PhaseRecord) -> tuple[float, ...]:
+    """When faults came and went within the phase, s from its start: the rate of failures is meant to change there."""
+    moments = [at for fault in history.faults for at in (fault.live_at, fault.removed_at, fault.gone_at)]
+    length = phase.end - phase.start
+    return tuple(at - phase.start for at in moments if at is not None and EDGE < at - phase.start < length - EDGE)
+
+
 def partly(history: History, phase: PhaseRecord) -> tuple[str, ...]:
     """A line on each fault that was not live for the whole fault phase: requests are judged over all of it."""
     if phase.name != "fault":

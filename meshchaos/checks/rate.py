@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from meshchaos.checks import closed, sentences, words
-from meshchaos.checks.decide import Decision, Rule, decide
+from meshchaos.checks.decide import EARLY_PART, Decision, Rule, decide
 from meshchaos.checks.edge import samples_of
 from meshchaos.checks.kind import Finding, Verdict
 from meshchaos.checks.measured import measure_latency, measure_success
 from meshchaos.checks.phases import over_phases
-from meshchaos.checks.ramp import judge_steps, partly
+from meshchaos.checks.ramp import cuts, judge_steps, partly
 from meshchaos.checks.statistics.planner import clean_minimum
 from meshchaos.checks.tally import Counter, Measure, Tally
 from meshchaos.experiment.model import PhaseName, Where
@@ -120,7 +120,7 @@ class RateCheck:
             return self._bare((name,), Verdict.INVALID, f"the phase {name} did not take place")
         if phase.broken_off:
             return self._bare((name,), Verdict.INVALID, f"the phase {name} was broken off: {phase.cut}")
-        sequential = phase.cut in ("early-verdict", "stop-if")
+        sequential = phase.cut_by_data
         untold = self._untold(history)
         if untold is not None:
             return self._bare((name,), Verdict.INVALID, untold)
@@ -134,13 +134,13 @@ class RateCheck:
             return replace(found, during=(name,), evidence=found.evidence + partly(history, phase))
         rule = _rule(history, phase, self.theta, alpha, sequential=sequential)
         counts = Counter(self.measure).count(self.samples(history), phase.start, phase.end)
-        found = self._finding(history, counts, rule)
+        found = self._finding(history, counts, rule, cuts(history, phase))
         return replace(found, during=(name,), evidence=found.evidence + partly(history, phase))
 
-    def _finding(self, history: History, counts: Tally, rule: Rule) -> Finding:
+    def _finding(self, history: History, counts: Tally, rule: Rule, changes: Sequence[float] = ()) -> Finding:
         if counts.n == 0:
             return self._bare(self.during, Verdict.INVALID, "no request was started, so nothing was tested")
-        decision = decide(counts, rule)
+        decision = decide(counts, rule, changes)
         samples = self.samples(history)
         if self.quantile is None:
             measured = measure_success(counts, rule, decision.verdict)
@@ -201,10 +201,10 @@ def max_duration(lines: Sequence[EdgeLine]) -> float:
 
 
 def _rule(history: History, phase: PhaseRecord, theta: float, alpha: float, *, sequential: bool) -> Rule:
-    """Where an early verdict may end a phase, the looks and the test at its end get half the error rate
-    each (a union bound), so that both together keep to it.
-    """
-    share = 0.5 if phase.at_least is not None else 1.0
+    """Where an early verdict may end a phase, the looks and the test at its end share the error rate."""
+    share = 1.0
+    if phase.at_least is not None:
+        share = EARLY_PART if sequential else 1 - EARLY_PART
     return Rule(theta, (1 - history.confidence) * share, alpha * share, sequential)
 
 

@@ -12,9 +12,11 @@ from typing import Annotated, Any
 
 from meshchaos.checks import sentences, words
 from meshchaos.checks.decide import Rule, decide
-from meshchaos.checks.edge import EdgeCheck, is_good, shown, tally_of
+from meshchaos.checks.edge import EdgeCheck, by_second, is_good, shown, tally_of
 from meshchaos.checks.kind import Check, CheckContext, Finding, Verdict
 from meshchaos.checks.naming import edge_name, mistake, phases_of
+from meshchaos.checks.ramp import cuts
+from meshchaos.checks.statistics import bursts
 from meshchaos.checks.statistics.mean import mean_bounds
 from meshchaos.checks.success import GoodStatus, bad_share, statuses
 from meshchaos.checks.tally import GOOD, Statuses
@@ -63,8 +65,8 @@ class RecoveredCheck(EdgeCheck):
         lines = [one.line for one in failed]
         lost = [not is_good(line, self.good) for line in lines]
         counts = tally_of(lines, lost, phase.start, phase.end)
-        rule = Rule(self.theta, 1 - history.confidence, alpha)
-        decision = decide(counts, rule)
+        rule = Rule(self.theta, 1 - history.confidence, alpha, sequential=phase.cut_by_data)
+        decision = decide(counts, rule, cuts(history, phase))
         low, high = rule.bounds(counts, rule.shown(decision.verdict))
         share = 1 - counts.bad / counts.n
         measured = sentences.Measured(
@@ -110,18 +112,29 @@ class AmplificationCheck(EdgeCheck):
         most = max(edge.record.most_attempts, *attempts)
         mean = sum(attempts) / len(attempts)
         low, high = mean_bounds(attempts, most=most, alpha_lower=alpha, alpha_upper=1 - history.confidence)
-        verdict = Verdict.INCONCLUSIVE
+        verdict, clusters = Verdict.INCONCLUSIVE, ""
         if high <= self.limit:
             verdict = Verdict.PASS
         elif low > self.limit:
             verdict = Verdict.FAIL
-        text = (
+        again = tally_of([one.line for one in tried], (number > 1 for number in attempts), phase.start, phase.end)
+        scatter = bursts.dispersion(again.bad_by_second, again.n_by_second, cuts(history, phase))
+        if verdict is not Verdict.INCONCLUSIVE and scatter.flagged:  # the bounds are for requests independent of others
+            import numpy as np
+
+            seconds, _, none = by_second([one.line for one in tried], phase.start, phase.end)
+            extra = np.bincount(seconds, weights=[number - 1 for number in attempts], minlength=len(none))
+            spare = again.n_by_second * (most - 1)
+            limit = (self.limit - 1) / (most - 1)
+            if verdict is Verdict.PASS or not bursts.blocks_fail(extra, spare, limit, alpha):
+                verdict, clusters = Verdict.INCONCLUSIVE, "retries came in clusters, which is too little to say: "
+        text = clusters + (
             f"{mean:.3f} attempts a request over {words.plural(len(attempts), 'request')} "
             f"(bounds {low:.3f}-{high:.3f}), at most {self.limit:g} asked"
         )
         if verdict is Verdict.PASS:
             text = f"{sentences.THIS_RUN} {text}"
-        elif verdict is Verdict.INCONCLUSIVE:
+        elif verdict is Verdict.INCONCLUSIVE and not clusters:
             text += ": not decided by so few"
         return Finding(
             kind=self.kind,

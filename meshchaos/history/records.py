@@ -46,6 +46,11 @@ class PhaseRecord:
     """Under a ramp: its steps as they were lived through, and what lies before and behind it."""
 
     @property
+    def cut_by_data(self) -> bool:
+        """Its length was chosen by what was seen, so that only a test that allows for looks may judge it."""
+        return self.cut in {"early-verdict", "stop-if"}
+
+    @property
     def broken_off(self) -> bool:
         """Ended by what makes its requests no evidence, as neither the data nor the user do."""
         return self.cut in {"invalid", "error"}

@@ -118,7 +118,7 @@ def make_plan(
         for placement in placements
         if placement.bypassed
     ]
-    needs, short = sample_needs(experiment, kinds, slos, assume)
+    needs, short = sample_needs(experiment, kinds, slos, assume, judged=len(checks))
     probes = probes_of(checks, snapshot, namespace)
     return Plan(
         experiment=experiment,
@@ -188,9 +188,11 @@ def queries_of(checks: Sequence[Check], prometheus: PrometheusConfig | None) -> 
 
 
 def sample_needs(
-    experiment: Experiment, kinds: Kinds, slos: Mapping[str, Slo], assume: float | None
+    experiment: Experiment, kinds: Kinds, slos: Mapping[str, Slo], assume: float | None, *, judged: int = 1
 ) -> tuple[list[str], list[str]]:
-    """Lines on the samples that a PASS needs, and warnings where the phases cannot bring them."""
+    """Lines on the samples that a PASS needs, and warnings where the phases cannot bring them. ``judged``: how many
+    checks share the error rate of a FAIL.
+    """
     context = CheckContext(experiment, slos)
     needs: list[str] = []
     short: list[str] = []
@@ -199,23 +201,26 @@ def sample_needs(
         with plugs(kind):
             found = kind.plan(expectation, context) if hasattr(kind, "plan") else None
         for need in found or ():
-            needs.append(_need_line(need, assume))
+            needs.append(_need_line(need, assume, judged))
             if need.warning is not None:
                 short.append(need.warning)
     return needs, short
 
 
-def _need_line(need: Any, assume: float | None) -> str:
+def _need_line(need: Any, assume: float | None, judged: int) -> str:
     rate = need.planned / need.seconds if need.planned and need.seconds else None
-    line = f"{need.name} ({need.phase}): {need.clean:,} requests without a bad one{_duration(need.clean, rate)}"
+    line = f"{need.name} ({need.phase}): {need.clean:,} {need.unit} without a bad one{_duration(need.clean, rate)}"
     if need.planned is not None:
         line += f"; the run sends about {need.planned:,}"
-    if assume is not None:
-        power = need.assumed(assume)
+    if assume is not None and need.has_power:
+        power = need.assumed(assume, judged)
         if power is None:
             line += f"; at a true {assume:.4%} no number decides: that is the limit itself"
         else:
             line += f"; at a true {assume:.4%} 80 % power takes {power:,}{_duration(power, rate)}"
+        early = need.assumed_early(assume, judged)
+        if early is not None:
+            line += f", an early verdict comes after about {early:,}{_duration(early, rate)}"
     return line
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from tests.bench import generator, liveness, mesh_up, overhead, startup
+from tests.bench import generator, liveness, mesh_up, overhead, startup, verdicts
 from tests.bench.figure import Figure
 
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -20,6 +20,7 @@ BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "liveness": liveness.measure,
     "generator": generator.measure,
     "overhead": overhead.measure,
+    "verdicts": verdicts.measure,
 }
 
 

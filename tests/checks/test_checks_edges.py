@@ -93,6 +93,17 @@ def test_retries_that_save_and_those_that_do_not() -> None:
     assert verdicts(judged(RETRIES, RETRY, storm)) == ["PASS", "FAIL"]
 
 
+def test_retries_in_clusters_pass_no_amplification_and_fail_by_blocks_of_seconds() -> None:
+    spec = RetriesSpec(to="stars", from_=("page",), amplification=1.5)
+    burst = [line(n / 10, attempts=3 if 100 <= n < 130 else 1) for n in range(400)]
+    (found,) = judged(RETRIES, spec, burst)
+    assert found.verdict == "INCONCLUSIVE"
+    assert "clusters" in found.reason
+    storms = [line(n / 10, attempts=1 if n % 100 < 20 else 3) for n in range(400)]
+    (found,) = judged(RETRIES, spec, storms)
+    assert found.verdict == "FAIL"
+
+
 def test_no_failed_attempt_tests_no_retry_and_no_request_nothing() -> None:
     assert verdicts(judged(RETRIES, RETRY, [line(n) for n in range(50)])) == ["INVALID", "PASS"]
     assert verdicts(judged(RETRIES, RETRY, [line(n) for n in range(3)])) == ["INVALID", "INCONCLUSIVE"]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import entry_points
 
 import pytest
 from histories import context, expectation, load
 
+from meshchaos.checks.canary import CANARY, CanarySpec
 from meshchaos.checks.injected import INJECTED, InjectedSpec
 from meshchaos.checks.latency import LATENCY, LatencySpec
 from meshchaos.checks.naming import unique_names
 from meshchaos.checks.recovery import RECOVERY, RecoverySpec
 from meshchaos.checks.slo import SLO, SloSpec
+from meshchaos.checks.statistics import planner
 from meshchaos.checks.success import SUCCESS, SuccessSpec
 from meshchaos.errors import FileError
-from meshchaos.experiment.model import Slo
+from meshchaos.experiment.model import Phase, Slo
 
 
 def names(kind, one, ctx=None):
@@ -173,12 +176,34 @@ def test_without_a_fault_there_is_nothing_to_recover_from_or_to_inject():
             kind.checks(one, context(one, lengths=lengths, faults=False))
 
 
+def test_a_plan_with_an_early_verdict_knows_both_parts_of_the_error_rate():
+    one = expectation("success", SuccessSpec(0.99))
+    ctx = context(one)
+    experiment = replace(ctx.experiment, phases=(Phase("fault", 60, at_least=10),))
+    (need,) = SUCCESS.plan(one, replace(ctx, experiment=experiment))
+    assert need.clean == 418, "at 1.5 %, what the looks leave"
+    assert need.assumed_early(0.985) == pytest.approx(4840, rel=0.01)
+    assert need.assumed_early(0.99) is None
+
+
+def test_a_plan_for_a_canary():
+    spec = CanarySpec("stars", "v1", "v2", error_ratio=1.5, error_budget=0.005, latency_ratio={"p99": 1.3}, share=0.1)
+    errors, budget, latency = CANARY.plan(expectation("canary", spec), context())
+    assert (errors.clean, errors.unit, errors.planned) == (36_887, "attempts at v2", None)
+    assert budget.clean == 598
+    assert (latency.clean, latency.has_power) == (368, False)
+    assert errors.assumed(0.995) == planner.needed_ratio(1.5, 1, rate=0.005, share=0.1, alpha=0.025)
+
+
 def test_a_plan_knows_what_a_clean_pass_takes():
     expect = (expectation("success", SuccessSpec(0.995), 0), expectation("recovery", RecoverySpec(18), 1))
     ctx = context(*expect)
     (need,) = SUCCESS.plan(expect[0], ctx)
     assert (need.clean, need.planned, need.warning) == (598, 12_000, None)
     assert need.assumed(0.9995) == pytest.approx(950, rel=0.2)
+    assert need.assumed(0.98, among=5) > need.assumed(0.98), "a FAIL among five takes more"
+    assert need.assumed(0.9995, among=5) == need.assumed(0.9995), "a PASS does not"
+    assert need.assumed_early(0.9995) is None, "the file allows no early verdict"
     (short,) = RECOVERY.plan(expect[1], ctx)
     assert (short.clean, short.planned) == (598, 400)
     assert short.warning == (

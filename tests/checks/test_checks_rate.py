@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from histories import T0, history, phases, rows, samples, spread, where
+from histories import T0, fault, history, phases, rows, samples, spread, where
 
 from meshchaos.checks.kind import Verdict
 from meshchaos.checks.rate import RateCheck
@@ -260,11 +260,21 @@ def test_a_phase_that_was_cut_by_what_was_seen_is_judged_by_the_e_process():
 
 
 def test_looks_and_the_final_test_share_the_error_rate():
-    """Where looks were allowed the exact test gets half: 368 clean requests at 1 %, not 299."""
+    """Where looks were allowed the exact test gets three tenths: 418 clean requests at 1 %, not 299."""
     record = PhaseRecord("fault", T0, T0 + 10, 10, at_least=5)
     check = success(theta=0.01)
-    assert check.judge(history(samples(rows(T0, 10, 367)), (record,)), alpha=0.05).verdict is Verdict.INCONCLUSIVE
-    assert check.judge(history(samples(rows(T0, 10, 368)), (record,)), alpha=0.05).verdict is Verdict.PASS
+    assert check.judge(history(samples(rows(T0, 10, 417)), (record,)), alpha=0.05).verdict is Verdict.INCONCLUSIVE
+    assert check.judge(history(samples(rows(T0, 10, 418)), (record,)), alpha=0.05).verdict is Verdict.PASS
+
+
+def test_failures_while_a_fault_of_the_phase_was_live_are_no_cluster():
+    """1.5 % fail from 20 s to 40 s of 60, none before and after; the same without a fault that came and went."""
+    bad = [int(4000 + i * 4000 / 60) for i in range(60)]
+    made, check = samples(rows(T0, 60, 12_000, bad=bad)), success(theta=0.01)
+    timed = replace(fault(), live_at=T0 + 20, removed_at=T0 + 40, gone_at=T0 + 40)
+    assert check.judge(history(made, phases(fault=60), (timed,)), alpha=0.05).verdict is Verdict.PASS
+    always = replace(fault(), live_at=T0, removed_at=T0 + 60, gone_at=T0 + 60)
+    assert check.judge(history(made, phases(fault=60), (always,)), alpha=0.05).verdict is Verdict.INCONCLUSIVE
 
 
 # Closed-model loads.

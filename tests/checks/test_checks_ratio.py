@@ -12,6 +12,7 @@ from scipy import stats
 from meshchaos.checks.statistics import ratio as ratios
 from meshchaos.checks.statistics.latency_ratio import Latencies, compare_quantiles
 from meshchaos.checks.statistics.mean import mean_bounds
+from meshchaos.checks.statistics.planner import needed_ratio
 from meshchaos.checks.statistics.ratio import Arm, RatioRule, ratio_bounds
 from meshchaos.checks.statistics.share import share_holds, tolerance
 
@@ -64,6 +65,19 @@ def test_it_has_power():
     passed, failed = errors(rule(1.5), 2000, 6000, 0.04, 0.01)
     assert failed > 0.99
     assert passed == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("true", "outcome"), [(1.0, 0), (3.0, 1)])
+def test_the_number_planned_has_about_the_power_asked(true, outcome):
+    n = needed_ratio(1.5, true, rate=0.01, share=0.3, alpha=ALPHA)
+    assert n is not None
+    n1 = round(0.3 * n)
+    assert errors(rule(1.5), n1, n - n1, 0.01 * true, 0.01)[outcome] == pytest.approx(0.8, abs=0.06)
+
+
+def test_no_number_is_planned_at_the_limit_or_without_failures():
+    assert needed_ratio(1.5, 1.5, rate=0.01, share=0.1, alpha=ALPHA) is None
+    assert needed_ratio(1.5, 1.0, rate=0.0, share=0.1, alpha=ALPHA) is None
 
 
 def test_by_hand():

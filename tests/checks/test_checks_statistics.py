@@ -166,6 +166,27 @@ def test_dispersion_by_hand():
     assert found.flagged
 
 
+def test_dispersion_with_cuts_by_hand():
+    """Two parts, [5, 3] and [0, 2] of 10, cut at 2.4 s (that second left out): p 0.4 and 0.1."""
+    bad, n = [5, 3, 9, 0, 2], [10] * 5
+    found = bursts.dispersion(bad, n, [2.4])
+    assert found.phi == pytest.approx((2 / 2.4 + 2 / 0.9) / 2)
+    assert found.blocks == 5
+
+
+def test_a_fault_that_comes_and_goes_is_no_cluster_but_one_within_a_part_is():
+    rng = np.random.default_rng(11)
+    n = np.full(60, 200)
+    bad = rng.binomial(n, np.where((np.arange(60) >= 20) & (np.arange(60) < 40), 0.02, 0.001))
+    assert bursts.dispersion(bad, n).flagged
+    assert not bursts.dispersion(bad, n, [20.0, 40.0]).flagged
+    assert not bursts.dispersion(bad, n, [40.0, 20.0]).flagged
+    bad[30] = 60
+    assert bursts.dispersion(bad, n, [20.0, 40.0]).flagged
+    assert not bursts.dispersion([0] * 60, n, [20.0, 40.0]).flagged
+    assert not bursts.dispersion([5, 5], [5, 5], [1.0]).flagged
+
+
 def test_dispersion_is_not_flagged_below_five_bad_or_when_undefined():
     assert not bursts.dispersion([0] * 59 + [4], [100] * 60).flagged
     assert bursts.dispersion([0] * 59 + [5], [100] * 60).flagged

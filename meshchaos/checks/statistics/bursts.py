@@ -8,6 +8,7 @@ per second are compared with what independent failures would scatter.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ class Dispersion:
     flagged: bool
 
 
-def dispersion(bad: ArrayLike, n: ArrayLike) -> Dispersion:
+def dispersion(bad: ArrayLike, n: ArrayLike, cuts: Sequence[float] = ()) -> Dispersion:
     """Pearson's index of dispersion over seconds (Cochran, Biometrics 10 (1954)).
 
     ``bad[i]`` of ``n[i]`` requests started in second i. With p = sum(bad) / sum(n) over the k seconds
@@ -50,25 +51,36 @@ def dispersion(bad: ArrayLike, n: ArrayLike) -> Dispersion:
         phi = 1 / (k - 1) * sum (bad_i - n_i p)^2 / (n_i p (1 - p))
 
     flagged when phi > chi2(0.99, k - 1) / (k - 1) and at least 5 are bad.
+
+    ``cuts``: where the rate is meant to change, s from the start (a fault that comes or goes). Each part between them
+    has its own p, and the sums and the degrees of freedom are added up over those with 0 < p < 1; a second with a cut
+    in it is left out.
     """
     import numpy as np
 
     total = np.asarray(n, dtype=float)
     failed = np.asarray(bad, dtype=float)
-    seen = total > 0
-    total, failed = total[seen], failed[seen]
-    k = int(total.shape[0])
-    count = float(failed.sum())
-    p = count / float(total.sum()) if k else 0.0
-    if k < 2 or not 0 < p < 1:
+    edges = sorted({edge for cut in cuts for edge in (math.floor(cut), math.ceil(cut))})
+    part = np.searchsorted(np.asarray(edges), np.arange(total.shape[0]), side="right")
+    squares, free, count = 0.0, 0, 0.0
+    for number in range(len(edges) + 1):
+        chosen = (part == number) & (total > 0)
+        some, lost = total[chosen], failed[chosen]
+        p = float(lost.sum()) / float(some.sum()) if some.shape[0] else 0.0
+        if some.shape[0] < 2 or not 0 < p < 1:
+            continue
+        squares += float((((lost - some * p) ** 2) / (some * p * (1 - p))).sum())
+        free += some.shape[0] - 1
+        count += float(lost.sum())
+    k = int((total > 0).sum())
+    if not free:
         return Dispersion(math.nan, math.nan, k, flagged=False)
-    expected = total * p
-    phi = float((((failed - expected) ** 2) / (expected * (1 - p))).sum()) / (k - 1)
+    phi = squares / free
     if count < MIN_BAD or phi <= 1:
         return Dispersion(phi, math.nan, k, flagged=False)
     from scipy.special import chdtri
 
-    limit = float(chdtri(k - 1, 1 - FLAG_LEVEL)) / (k - 1)
+    limit = float(chdtri(free, 1 - FLAG_LEVEL)) / free
     return Dispersion(phi, limit, k, flagged=phi > limit)
 
 

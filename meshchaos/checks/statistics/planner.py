@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from meshchaos.checks.statistics.binomial import critical, fails, passes, tail_at_least, tail_at_most
 from meshchaos.checks.statistics.eprocess import FAIL_GRID, PASS_GRID
+from meshchaos.checks.statistics.ratio import expected_share
 
 MOST = 100_000_000
 """Beyond this many requests the answer is None: no run will get there."""
@@ -43,12 +44,28 @@ def needed_early(theta: float, assumed: float, alpha: float) -> int | None:
     """About how many requests until the e-process stops at an assumed true rate.
 
     n = ln(K / alpha) / KL(assumed, theta), K the size of the grid; KL of Bernoulli rates in nats.
-    None when assumed equals theta.
+    None when assumed equals theta, or when it is more than MOST.
     """
-    if assumed == theta:
-        return None
+    divergence = kl(assumed, theta) if assumed != theta else 0.0
     size = len(PASS_GRID) if assumed < theta else len(FAIL_GRID)
-    return math.ceil(math.log(size / alpha) / kl(assumed, theta))
+    nats = math.log(size / alpha)
+    return math.ceil(nats / divergence) if nats <= MOST * divergence else None
+
+
+def needed_ratio(
+    ratio: float, true: float, *, rate: float, share: float, alpha: float, wanted: float = 0.8
+) -> int | None:
+    """About how many requests at both arms until the ratio test (``ratio``) decides with that power, when the baseline
+    fails at ``rate`` and the canary, with ``share`` of the traffic, ``true`` times as often. None: no number would.
+
+    By the number of *bad* ones: t that decide between pi(ratio) and pi(true), divided by the mean rate of both arms.
+    """
+    limit, assumed = expected_share(ratio, share, 1 - share), expected_share(true, share, 1 - share)
+    mean = rate * (share * true + 1 - share)
+    if mean <= 0 or not 0 < limit < 1:
+        return None
+    bad = needed(limit, assumed, alpha, wanted)
+    return None if bad is None else math.ceil(bad / mean)
 
 
 def kl(p: float, q: float) -> float:

@@ -123,7 +123,7 @@ class RatioRule:
         return undecided, clusters
 
 
-def expected_share(ratio: float, canary_n: int, baseline_n: int) -> float:
+def expected_share(ratio: float, canary_n: float, baseline_n: float) -> float:
     """pi: the canary's share of all bad requests when it fails ``ratio`` times as often."""
     return ratio * canary_n / (ratio * canary_n + baseline_n)
 
