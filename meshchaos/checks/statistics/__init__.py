@@ -4,7 +4,12 @@
 - ``eprocess``: the grid-mixture e-process, valid under looks on the way (early stops, ``stopIf``).
 - ``quantile``: quantiles of censored latencies, with bounds that agree with either test.
 - ``bursts``: whether failures came in clusters, and a test for FAIL when they did.
+- ``ratio``: a canary's failures against the baseline's. ``latency_ratio``: a quantile of it. ``share``: of the traffic.
+  All three say what they found as a ``comparison``.
+- ``mean``: bounds of the mean of bounded whole numbers, such as attempts a request.
 - ``planner``: how many requests a verdict takes.
+
+What they promise together, and the simulation that shows it: docs/statistics.md.
 
 Counts are of requests, ``bad`` of ``n``; ``theta`` is the largest bad rate allowed, in (0, 1);
 ``alpha`` is one-sided. scipy and numpy are imported only inside functions; ``preload`` does it ahead

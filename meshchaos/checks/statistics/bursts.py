@@ -21,7 +21,7 @@ MIN_BAD = 5
 MIN_BLOCKS = 10
 """Fewer blocks than this decide nothing."""
 
-LONGEST_BLOCK = 5
+LONGEST_BLOCK = 10
 """Blocks are at most so many seconds long."""
 
 FLAG_LEVEL = 0.99
@@ -104,9 +104,10 @@ def log_wealth(shares: ArrayLike, theta: float) -> float:
 def blocks_fail(bad: ArrayLike, n: ArrayLike, theta: float, alpha: float) -> bool:
     """FAIL under bursts: by the bad share of each block of seconds; never with fewer than 10 blocks.
 
-    A block is as long as leaves 10 of them, at most 5 s, because a burst that lasts for several seconds
+    A block is as long as leaves 10 of them, at most 10 s, because a burst that lasts for several seconds
     makes neighbouring ones alike: at the limit, over 60 s, bursts of 5 s gave 12 % false FAIL by the
-    second and 1 % by blocks of 5 s, bursts of 10 s gave 19 % and 2 % (simulated).
+    second and 1 % by blocks of 5 s; over 600 s, bursts of 40 s gave 10 % by blocks of 5 s and 4 % by
+    blocks of 10 s (simulated).
     """
     import numpy as np
 
