@@ -47,11 +47,15 @@ class Authority:
         self._root = self._certificate.public_bytes(serialization.Encoding.PEM).decode()
         self._issued: dict[str, tuple[float, dict[str, Any]]] = {}
 
-    def secrets(self, identity: str) -> dict[str, dict[str, Any]]:
-        """Envoy's two Secrets of an identity, by name; a new pair of key and chain when half the lifetime is over."""
+    def secrets(self, identity: str, *, fresh: bool = False, expired: bool = False) -> dict[str, dict[str, Any]]:
+        """Envoy's two Secrets of an identity, by name; a new pair of key and chain when half the lifetime is over, or
+        at once (``fresh``). ``expired``: one whose lifetime is over, which nobody accepts; the others stay as they are.
+        """
         issued, secret = self._issued.get(identity, (0.0, {}))
-        if time.time() >= issued + self._lifetime / 2:
-            secret = self._issue(identity)
+        if expired:
+            secret = self._issue(identity, until=-1.0)
+        elif fresh or time.time() >= issued + self._lifetime / 2:
+            secret = self._issue(identity, until=self._lifetime)
             self._issued[identity] = (time.time(), secret)
         root = {
             "@type": _SECRET,
@@ -60,7 +64,7 @@ class Authority:
         }
         return {IDENTITY: secret, ROOT: root}
 
-    def _issue(self, identity: str) -> dict[str, Any]:
+    def _issue(self, identity: str, *, until: float) -> dict[str, Any]:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import ec
@@ -76,7 +80,7 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(_moment(now - _CLOCK_SKEW))
-            .not_valid_after(_moment(now + self._lifetime))
+            .not_valid_after(_moment(now + until))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(sign_certificates=False), critical=True)
             .add_extension(

@@ -172,6 +172,16 @@ class LocalMesh:
         """
         self._connection.call("kill", {"names": list(names), "restart_after": restart_after}, timeout=_WRITE_TIMEOUT)
 
+    def certify(self, names: Sequence[str], *, expired: bool = False) -> None:
+        """New certificates for replicas (``name.namespace``), or ones that are past their end, until the next call.
+        Their proxies have them when this returns; connections that are open stay so. Raises NotFound.
+        """
+        self._connection.call("certify", {"names": list(names), "expired": expired}, timeout=_WRITE_TIMEOUT)
+
+    def refresh_keys(self) -> None:
+        """Fetches the keys of all token issuers again, now, which comes round every 20 minutes anyway."""
+        self._connection.call("refresh_keys", timeout=_WRITE_TIMEOUT)
+
     def world(self) -> World:
         """Replicas with their addresses and folders, and the objects: for evidence and for ``mesh status``."""
         return self._world()

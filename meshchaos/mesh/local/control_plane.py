@@ -16,13 +16,16 @@ from typing import Any, TypeVar
 from meshchaos.errors import NotFound, NotLive
 from meshchaos.mesh.apply import holds
 from meshchaos.mesh.changes import Change
+from meshchaos.mesh.istio.request_authentication import KIND
 from meshchaos.mesh.local import translate
+from meshchaos.mesh.local.certificates import IDENTITY
+from meshchaos.mesh.local.keys import KeyStore
 from meshchaos.mesh.local.objects.controller import owner_of, reconcile
 from meshchaos.mesh.local.objects.store import Event, Store, Transaction
 from meshchaos.mesh.local.placement import Placement
 from meshchaos.mesh.local.plain_side import plain_resources
 from meshchaos.mesh.local.preflight import check_machine
-from meshchaos.mesh.local.publish import RunningProxy, Update, publish
+from meshchaos.mesh.local.publish import RunningProxy, Update, publish, taken
 from meshchaos.mesh.local.replicas import Launcher, ReplicaState
 from meshchaos.mesh.local.spec import MeshSpec, StubSpec
 from meshchaos.mesh.local.world import LocalReplica, ProxyResources, World
@@ -54,6 +57,7 @@ class ControlPlane:
         self._absent: list[Ref] = []
         self._touched: dict[Ref, set[str]] = {}
         self._plain: ReplicaState | None = None
+        self._keys = KeyStore(lambda: placement.service_addresses(self.store.objects()))
         self._index: translate.Index | None = None
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,12 +77,14 @@ class ControlPlane:
         for state in fresh:
             state.local = replace(state.local, serving=True)
         self._add(fresh)
+        await self._keys.fetch(self.store.objects(), inside=False)
         self._index = translate.Index(self._world(self.store.objects()))
         for state in fresh:
             await self._launch(state, self._index)
         await asyncio.gather(*(self._launcher.ready(state) for state in fresh))
         if any(state.program is not None and not state.local.sidecar for state in fresh):
             await self.plain_side()
+        await self.refresh_keys()
 
     async def write(self, operation: Callable[[Transaction], T], manager: str) -> T:
         """Runs ``operation`` on a transaction, brings what it makes to the proxies, commits.
@@ -96,6 +102,10 @@ class ControlPlane:
             self._add(fresh)
             try:
                 kinds = {event.ref.kind for event in transaction.events}
+                if KIND in kinds:
+                    if self._keys.inside(transaction.objects()):
+                        await self._plain_side()
+                    await self._keys.fetch(transaction.objects(), missing_only=True)
                 changed = await self._publish(transaction.objects(), self._concerned(transaction.events), kinds)
             except BaseException:
                 for state in fresh:
@@ -125,22 +135,21 @@ class ControlPlane:
     async def plain_side(self) -> None:
         """Sees to it that Services are reached from outside the mesh, at their virtual addresses."""
         async with self._lock:
-            if self._plain is None:
-                state = ReplicaState(self._placement.plain_side(), None)
-                index = translate.Index(self._world(self.store.objects()), self._index)
-                await self._launcher.start(state, plain_resources(index, state.local), index.world)
-                await self._launcher.ready(state)
-                self._plain = state
+            await self._plain_side()
+
+    async def _plain_side(self) -> None:
+        if self._plain is None:
+            state = ReplicaState(self._placement.plain_side(), None)
+            index = translate.Index(self._world(self.store.objects()), self._index)
+            await self._launcher.start(state, plain_resources(index, state.local), index.world)
+            await self._launcher.ready(state)
+            self._plain = state
 
     async def kill(self, names: Sequence[str], restart_after: float | None = RESTART_AFTER) -> None:
         """SIGKILL for replicas (``name.namespace``): endpoints go at once, others of the same workload come
         ``restart_after`` seconds later with new names and addresses (None: never). Raises NotFound.
         """
-        states = []
-        for name in names:
-            if name not in self._replicas:
-                raise NotFound(f"no replica {name}; there are {', '.join(sorted(self._replicas))}")
-            states.append(self._replicas[name])
+        states = self._named(names)
         self._launcher.kill(*states)
 
         def operation(transaction: Transaction) -> list[Ref]:
@@ -190,10 +199,38 @@ class ControlPlane:
         found = await asyncio.gather(*(self._launcher.counters(state) for state in serving))
         return {state.name: counters for state, counters in zip(serving, found, strict=True) if not state.stopped}
 
-    def renew_certificates(self) -> None:
-        """Offers identities anew; those that are not due stay as they are."""
+    async def refresh_keys(self, *, now: bool = False) -> None:
+        """Fetches keys of token issuers that are missing or old (``now``: all), and brings them to the proxies."""
+        if now:
+            self._keys.forget_age()
+        if self._keys.inside(self.store.objects()):
+            await self.plain_side()
+        # Outside of the lock: an issuer that does not answer holds up no write.
+        if await self._keys.fetch(self.store.objects()):
+            async with self._lock:
+                await self._publish(self.store.objects(), self._replicas.values(), {KIND})
+
+    def renew(self) -> None:
+        """What comes round: identities, of which those that are not due stay as they are, and issuers' keys."""
         for state in self._replicas.values():
             self._launcher.offer_secrets(state)
+        self._background(self.refresh_keys())
+
+    async def certify(self, names: Sequence[str], *, expired: bool) -> None:
+        """Gives replicas (``name.namespace``) new certificates, or ones that are past their end, until they are given
+        others; returns when their proxies have them. Connections that are open stay so. Raises NotFound, MeshError.
+        """
+        states = self._named(names)
+        for state in states:
+            state.expired = expired
+            self._launcher.offer_secrets(state, fresh=True)
+        await asyncio.gather(*(taken(state.proxy, [("secrets", IDENTITY)]) for state in states if state.proxy))
+
+    def _named(self, names: Sequence[str]) -> list[ReplicaState]:
+        for name in names:
+            if name not in self._replicas:
+                raise NotFound(f"no replica {name}; there are {', '.join(sorted(self._replicas))}")
+        return [self._replicas[name] for name in names]
 
     def _world(self, objects: tuple[Manifest, ...]) -> World:
         return World(
@@ -201,6 +238,7 @@ class ControlPlane:
             replicas=tuple(self.replicas),
             service_addresses=self._placement.service_addresses(objects),
             log_headers=self._log_headers,
+            keys=self._keys.keys,
         )
 
     def _reconcile(self, transaction: Transaction) -> tuple[list[ReplicaState], list[ReplicaState]]:

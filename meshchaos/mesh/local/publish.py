@@ -96,6 +96,14 @@ async def publish(updates: Iterable[Update]) -> list[RunningProxy]:
     return [update.proxy for update in real]
 
 
+async def taken(proxy: RunningProxy, keys: list[Key]) -> None:
+    """Waits until a proxy took what it was offered beside ``publish``. Raises ProxyRejected, MeshError."""
+    try:
+        await proxy.feed.settled(keys, TIMEOUT)
+    except (Refusal, TimeoutError) as error:
+        raise await _words(error, [Update(proxy, proxy.resources)], {proxy.name: 0}) from error
+
+
 async def _steps(updates: list[Update]) -> None:
     for update in updates:
         _offer(update.proxy.feed, "endpoints", update.proxy.resources.endpoints, update.resources.endpoints)

@@ -47,6 +47,8 @@ class ReplicaState:
     probe: AsyncClient | None = None
     """To the proxy's readiness listener, which its worker answers."""
     stopped: bool = False
+    expired: bool = False
+    """It was given a certificate that is past its end."""
 
     @property
     def name(self) -> str:
@@ -129,10 +131,11 @@ class Launcher:
             on_exit=lambda process: self._ended(state, process),
         )
 
-    def offer_secrets(self, state: ReplicaState) -> None:
-        """Offers the identity's certificates; anew when they are renewed."""
+    def offer_secrets(self, state: ReplicaState, *, fresh: bool = False) -> None:
+        """Offers the identity's certificates; anew when they are renewed, or have to be (``fresh``)."""
         if state.proxy is not None:
-            for name, secret in self._authority.secrets(state.local.identity).items():
+            identity = state.local.identity
+            for name, secret in self._authority.secrets(identity, fresh=fresh, expired=state.expired).items():
                 state.proxy.feed.offer(("secrets", name), [secret])
 
     def _start_program(self, state: ReplicaState, world: World) -> None:

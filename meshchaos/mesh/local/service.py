@@ -72,9 +72,9 @@ class Service:
         finally:
             os.umask(before)
 
-    def renew_certificates(self) -> None:
-        """New identities where half of the lifetime is over."""
-        self._plane.renew_certificates()
+    def renew(self) -> None:
+        """New identities where half of the lifetime is over; keys of token issuers that are old."""
+        self._plane.renew()
 
     async def expire(self) -> None:
         """Undoes what is past its expiry, with what had to be left told as trouble."""
@@ -149,6 +149,12 @@ class Service:
 
     async def _do_kill(self, names: list[str], restart_after: float | None) -> None:
         await self._plane.kill(names, restart_after)
+
+    async def _do_certify(self, names: list[str], expired: bool) -> None:
+        await self._plane.certify(names, expired=expired)
+
+    async def _do_refresh_keys(self) -> None:
+        await self._plane.refresh_keys(now=True)
 
     async def _do_trouble(self, since: int) -> dict[str, Any]:
         return {"lines": self._troubles[since:], "next": len(self._troubles)}

@@ -117,13 +117,13 @@ async def _start(service: Service, spec: MeshSpec, folder: Path, *, detached: bo
 
 
 async def _keep(service: Service) -> None:
-    """What comes round: expiry of the journal, renewal of certificates."""
+    """What comes round: expiry of the journal, renewal of certificates and issuers' keys."""
     renewed = time.monotonic()
     while True:
         await asyncio.sleep(_EXPIRY_EVERY)
         await service.expire()
         if time.monotonic() - renewed >= _RENEWAL_EVERY:
-            service.renew_certificates()
+            service.renew()
             renewed = time.monotonic()
 
 

@@ -117,13 +117,15 @@ class LocalReplica:
 class World:
     """``objects``: every stored object, validated, Services, Pods and Namespaces among them. ``log_headers``: request
     headers the access logs carry, lower case, sorted. ``service_addresses``: ``<fqdn>`` -> virtual address on which
-    the plain side (clients without a sidecar) reaches a Service, at ``bind_port(service port)``.
+    the plain side (clients without a sidecar) reaches a Service, at ``bind_port(service port)``. ``keys``: source of a
+    token issuer's keys (``request_authentication.key_source``) -> the JSON Web Key Set that was fetched there.
     """
 
     objects: tuple[Manifest, ...]
     replicas: tuple[LocalReplica, ...]
     service_addresses: Mapping[str, str] = field(default_factory=dict)
     log_headers: tuple[str, ...] = ()
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meshchaos.mesh.local.translate import authorization
+from meshchaos.mesh.local.translate import authorization, jwt
 from meshchaos.mesh.local.translate.index import Index
 from meshchaos.mesh.local.translate.names import Json
 from meshchaos.mesh.local.world import LocalReplica
@@ -23,6 +23,7 @@ def security_filters(index: Index, replica: LocalReplica) -> SecurityFilters:
     return SecurityFilters(
         http=(
             *authorization.custom(index, replica, tcp=False),
+            *jwt.authentication(index, replica),
             *authorization.local(index, replica, tcp=False),
         ),
         tcp=(

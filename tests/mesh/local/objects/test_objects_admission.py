@@ -129,6 +129,21 @@ GOOD = {
             filter: {expression: response.code >= 500}
         metrics: [{providers: [{name: prometheus}]}]
     """,
+    "RequestAuthentication": """
+        selector: {matchLabels: {app: reviews}}
+        jwtRules:
+          - issuer: https://issuer.example
+            audiences: [shop]
+            jwks: '{"keys": [{"kty": "oct"}]}'
+            fromHeaders: [{name: x-token, prefix: "Own "}]
+            fromParams: [token]
+            fromCookies: [session]
+            outputPayloadToHeader: x-payload
+            outputClaimToHeaders: [{header: x-group, claim: nested.group}]
+            forwardOriginalToken: true
+            spaceDelimitedClaims: [roles]
+          - {jwksUri: "https://issuer.example/keys", timeout: 3s}
+    """,
     "Service": """
         selector: {app: reviews}
         type: NodePort
@@ -371,6 +386,17 @@ BAD = [
     ("Telemetry", "spec/accessLogging/0/match/mode", "client", "is the text 'client'; did you mean CLIENT?"),
     ("Telemetry", "spec/accessLogging/0/filter", {}, "spec.accessLogging[0].filter.expression: is required"),
     ("Telemetry", "spec/targetRefs", [], "spec.targetRefs: not supported by the local mesh"),
+    ("RequestAuthentication", "spec/targetRef", {}, "spec.targetRef: is for gateways of the Gateway API"),
+    ("RequestAuthentication", "spec/jwtRules/0/issuer", ..., "spec.jwtRules[0]: needs issuer or jwksUri"),
+    ("RequestAuthentication", "spec/jwtRules/0/jwks", "{", "jwks: is not JSON"),
+    ("RequestAuthentication", "spec/jwtRules/0/jwks", '{"keys": {}}', "must be a JSON Web Key Set"),
+    ("RequestAuthentication", "spec/jwtRules/1/jwksUri", "ftp://x/keys", "must be a URL that begins with http://"),
+    ("RequestAuthentication", "spec/jwtRules/1/jwksUri", "http://x:99999/", "is not a URL"),
+    ("RequestAuthentication", "spec/jwtRules/0/fromHeaders", [{"prefix": "a"}], "fromHeaders[0].name: is required"),
+    ("RequestAuthentication", "spec/jwtRules/0/fromParams", [""], "fromParams[0]: must not be empty"),
+    ("RequestAuthentication", "spec/jwtRules/0/outputClaimToHeaders/0/header", "a b", "must be letters, digits, -"),
+    ("RequestAuthentication", "spec/jwtRules/0/audience", ["a"], "unknown field; did you mean audiences?"),
+    ("RequestAuthentication", "spec/jwtRules/1/timeout", "3", "'3' is not a duration"),
     ("Service", "spec/clusterIP", "None", "headless Services (clusterIP: None) are not supported"),
     ("Service", "spec/type", "ExternalName", "ExternalName Services are not supported"),
     ("Service", "spec/ports/0/name", ..., "with several ports each needs a name"),

@@ -1,4 +1,4 @@
-"""What real Envoys log of requests that a policy refuses, by which probes are judged. The test puts the filters in."""
+"""What real Envoys log of requests that a policy refuses, by which probes are judged."""
 
 from __future__ import annotations
 
@@ -7,54 +7,24 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from policies import enforce, operation, policy
 from tiny_mesh import TinyMesh
+from worlds import made
 
 from meshchaos.experiment.model import Issuer
 from meshchaos.experiment.scalars import as_token
 from meshchaos.history.probes import probe_id, reached, refused
-from meshchaos.mesh.local.translate import inbound
 from meshchaos.mesh.seam import ProxyLogLine
 from meshchaos.probes.tokens import GARBAGE, bearer
 
 pytestmark = pytest.mark.envoy
 
 ISSUER = "https://issuer.example"
-_HTTP = "type.googleapis.com/envoy.extensions.filters.http."
 _numbers = itertools.count()
-TOUCHES_LISTENERS: dict[str, Any] = {
-    "apiVersion": "security.istio.io/v1",
-    "kind": "PeerAuthentication",
-    "metadata": {"name": "nobody", "namespace": "elsewhere"},
-    "spec": {"selector": {"matchLabels": {"app": "nobody"}}},
-}
-
-
-def rbac(path: str) -> dict[str, Any]:
-    """ALLOW for everybody on one path, as an AuthorizationPolicy becomes."""
-    rule = {
-        "permissions": [{"url_path": {"path": {"exact": path}}}],
-        "principals": [{"any": True}],
-    }
-    rules = {"action": "ALLOW", "policies": {"ns[bookinfo]-policy[open]-rule[0]": rule}}
-    config = {"@type": f"{_HTTP}rbac.v3.RBAC", "rules": rules}
-    return {"name": "envoy.filters.http.rbac", "typed_config": config}
-
-
-def jwt(key: ec.EllipticCurvePrivateKey) -> dict[str, Any]:
-    """A RequestAuthentication: a token may be missing, and must be right where it is shown."""
-    numbers = key.public_key().public_numbers()
-    x, y = (base64.urlsafe_b64encode(one.to_bytes(32, "big")).rstrip(b"=").decode() for one in (numbers.x, numbers.y))
-    jwks = json.dumps({"keys": [{"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": "one"}]})
-    provider = {"issuer": ISSUER, "local_jwks": {"inline_string": jwks}}
-    demand = {"requires_any": {"requirements": [{"provider_name": "origins-0"}, {"allow_missing": {}}]}}
-    rule = {"match": {"prefix": "/"}, "requires": demand}
-    config = {"@type": f"{_HTTP}jwt_authn.v3.JwtAuthentication", "providers": {"origins-0": provider}, "rules": [rule]}
-    return {"name": "envoy.filters.http.jwt_authn", "typed_config": config}
 
 
 @pytest.fixture
@@ -63,18 +33,15 @@ def key() -> ec.EllipticCurvePrivateKey:
 
 
 @pytest.fixture
-def guarded(running: TinyMesh, key: ec.EllipticCurvePrivateKey, monkeypatch: pytest.MonkeyPatch) -> Iterator[TinyMesh]:
-    made = inbound.connection_manager
-
-    def with_policies(*arguments: Any, **options: Any) -> Any:
-        return made(*arguments, **{**options, "security": [jwt(key), rbac("/open")]})
-
-    running.reset()
-    with monkeypatch.context() as patch:
-        patch.setattr(inbound, "connection_manager", with_policies)
-        running.change(TOUCHES_LISTENERS)
-        yield running
-    running.reset()
+def guarded(mesh: TinyMesh, key: ec.EllipticCurvePrivateKey) -> Iterator[TinyMesh]:
+    """``/open`` is open to everybody, nothing else is; a token may be missing, and must be right where it is shown."""
+    numbers = key.public_key().public_numbers()
+    x, y = (base64.urlsafe_b64encode(one.to_bytes(32, "big")).rstrip(b"=").decode() for one in (numbers.x, numbers.y))
+    jwks = json.dumps({"keys": [{"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": "one"}]})
+    tokens = made("RequestAuthentication", "tokens", "shop", {"jwtRules": [{"issuer": ISSUER, "jwks": jwks}]})
+    enforce(mesh, tokens, policy(rules=[operation(paths=["/open"])], selector=None))
+    yield mesh
+    mesh.reset()
 
 
 def called(mesh: TinyMesh, path: str, token: str | None = None) -> tuple[int, Sequence[ProxyLogLine]]:

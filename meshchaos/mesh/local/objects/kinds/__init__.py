@@ -15,6 +15,7 @@ from meshchaos.mesh.local.objects.kinds import (
     envoy_filter,
     gateway,
     peer_authentication,
+    request_authentication,
     telemetry,
     virtual_service,
 )
@@ -28,6 +29,7 @@ _MODULES = (
     envoy_filter,
     gateway,
     peer_authentication,
+    request_authentication,
     telemetry,
     virtual_service,
 )
@@ -38,7 +40,6 @@ _YET: Final = "is not supported by the local mesh yet"
 _AS_DEPLOYMENT: Final = "is not supported by the local mesh; write it as a Deployment"
 
 REFUSED: Final[dict[str, str]] = {
-    "RequestAuthentication": _YET,
     **dict.fromkeys(("ServiceEntry", "WorkloadEntry", "WorkloadGroup", "Sidecar"), _YET),
     **dict.fromkeys(("ProxyConfig", "WasmPlugin", "Ingress", "NetworkPolicy"), "is not supported by the local mesh"),
     **dict.fromkeys(("HTTPRoute", "GRPCRoute", "GatewayClass", "ReferenceGrant"), _YET),

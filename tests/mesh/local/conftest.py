@@ -1,0 +1,1 @@
+"""Here so that the folders below can import what lies beside it."""
