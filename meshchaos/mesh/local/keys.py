@@ -24,7 +24,9 @@ _LARGEST = 1 << 20
 
 
 class KeyStore:
-    """The keys by their source. ``addresses`` gives the virtual addresses of Services at the moment."""
+    """The keys by their source; those of policies that went stay, since one may be on its way in. ``addresses`` gives
+    the virtual addresses of Services at the moment.
+    """
 
     def __init__(self, addresses: Callable[[], Mapping[str, str]]) -> None:
         self._addresses = addresses
@@ -47,8 +49,6 @@ class KeyStore:
         """
         wanted = key_sources(objects)
         before = dict(self._keys)
-        for source in self._keys.keys() - wanted.keys():
-            del self._keys[source], self._fetched[source]
         due = [
             source
             for source in wanted

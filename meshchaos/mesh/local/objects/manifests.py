@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from meshchaos.errors import FileError, UserError
+from meshchaos.mesh.istio.mesh_config import authorizers
 from meshchaos.mesh.local.objects import builtin
 from meshchaos.mesh.local.objects.documents import Document, documents
 from meshchaos.mesh.local.objects.injection import template_labels
@@ -47,13 +48,14 @@ def read(paths: Iterable[Path]) -> list[Document]:
 def complete(found: Sequence[Document]) -> list[Manifest]:
     """The objects ready for ``Store.load``: with the built-in ones first, defaults filled in.
 
-    Raises as ``read`` for names between objects that lead nowhere: a namespace, a ServiceAccount, or the workload of a
-    Gateway, without which traffic would silently not be what the manifests say.
+    Raises as ``read`` for names between objects that lead nowhere: a namespace, a ServiceAccount, the workload of a
+    Gateway, or an authorizer, without which traffic would silently not be what the manifests say.
     """
     objects = [admit(document.value) for document in found]
     added = builtin.additions(objects)
     everything = [*added, *objects]
     there = {ref_of(manifest) for manifest in everything}
+    known = sorted(authorizers(everything))
     wrong: list[FileError] = []
     for document, manifest in zip(found, objects, strict=True):
         ref, spec = ref_of(manifest), manifest.get("spec", {})
@@ -65,6 +67,13 @@ def complete(found: Sequence[Document]) -> list[Manifest]:
             if account != "default" and Ref("ServiceAccount", ref.namespace, account) not in there:
                 message = f"there is no ServiceAccount {account} in namespace {ref.namespace}"
                 wrong.append(_at(document, Problem(("spec", "template", "spec", "serviceAccountName"), message)))
+        provider = (spec.get("provider") or {}).get("name") if ref.kind == "AuthorizationPolicy" else None
+        if provider is not None and provider not in known:
+            message = (
+                f"MeshConfig has no authorizer {provider!r}; add it to extensionProviders in the ConfigMap istio of "
+                f"istio-system, key mesh (it has {', '.join(known) or 'none'})"
+            )
+            wrong.append(_at(document, Problem(("spec", "provider", "name"), message)))
         if ref.kind == "Gateway" and not _served(spec.get("selector") or {}, everything):
             wrong.append(_at(document, Problem(("spec", "selector"), "no Deployment has these labels on its Pods")))
     _raise(wrong)

@@ -60,9 +60,10 @@ def local(index: Index, replica: LocalReplica, *, tcp: bool) -> list[Json]:
             fields["rules"] = _rules(enforced, action, tcp)
         if tried:
             fields["shadow_rules"] = _rules(tried, action, tcp)
-            fields["shadow_rules_stat_prefix"] = _SHADOW[name]
         if fields:
-            filters.append(_filter(tcp, **fields))
+            # Istio writes the prefix of ALLOW where nothing is tried.
+            prefix = _SHADOW[name if tried else "ALLOW"]
+            filters.append(_filter(tcp, **fields, shadow_rules_stat_prefix=prefix))
     return filters
 
 

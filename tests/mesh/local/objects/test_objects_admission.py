@@ -527,6 +527,11 @@ AUTHORIZER = "{service: a.shop.svc.cluster.local, port: 80}"
         ("extensionProviders: [{name: a}]", "extensionProviders[0]: needs one of envoyExtAuthzHttp, envoyExtAuthzGrpc"),
         ("extensionProviders: [{name: a, envoyExtAuthzHttp: {service: a, port: 80}}]", "the full name of a Service"),
         (
+            "extensionProviders: [{name: a, envoyExtAuthzGrpc: {service: a.shop.svc.cluster.local, port: 80, "
+            "statusOnError: '418'}}]",
+            "'418' is not an HTTP status that Envoy knows",
+        ),
+        (
             "extensionProviders: [{name: a, envoyExtAuthzHttp: {service: a.shop.svc.cluster.local, port: 80, "
             "headersToUpstreamOnAllow: ['*']}}]",
             "a single * is not supported",

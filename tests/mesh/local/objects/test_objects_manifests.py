@@ -173,6 +173,15 @@ def test_several_mistakes_have_a_line_each(tmp_path: Path) -> None:
         (
             {
                 "a": NAMESPACE,
+                "b": "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n"
+                "metadata: {name: p, namespace: shop}\nspec:\n"
+                "  action: CUSTOM\n  provider: {name: authz}\n  rules: [{}]\n",
+            },
+            "b.yaml:6:14: AuthorizationPolicy p.shop: spec.provider.name: MeshConfig has no authorizer 'authz'; add it",
+        ),
+        (
+            {
+                "a": NAMESPACE,
                 "b": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d, namespace: shop}\nspec:\n"
                 "  selector: {matchLabels: {a: b}}\n  template:\n    metadata: {labels: {a: b}}\n    spec:\n"
                 "      serviceAccountName: nobody\n      containers: [{name: c}]\n",

@@ -258,8 +258,72 @@ class TestConnections:
         assert by_page(mesh, "http://sniffed:7000/open") == LET_THROUGH
         assert by_page(mesh, "http://sniffed:7000/shut") == MISSED
 
+    def test_a_whole_rule(self) -> None:
+        """As Istio's own builder has it (testdata of ``pilot/pkg/security/authz/builder``)."""
+        rule = {
+            "from": [{"source": {"principals": ["td/ns/a/sa/b", "*/sa/c"], "notNamespaces": ["x-*"]}}],
+            "to": [{"operation": {"hosts": ["*.com"], "methods": ["*"], "notPaths": ["/a/{*}", "/b*"]}}],
+            "when": [
+                {"key": "remote.ip", "notValues": ["10.1.0.0/16"]},
+                {"key": "request.auth.claims[group]", "values": ["dev"]},
+            ],
+        }
+        made = rbac.policy(rule, namespace="shop", action="ALLOW", tcp=False)
+        template = {
+            "@type": "type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig",
+            "path_template": "/a/*",
+        }
+        permissions = [
+            {"or_rules": {"rules": [{"header": ignoring_case({"suffix": ".com"})}]}},
+            {"or_rules": {"rules": [{"header": {"name": ":method", "present_match": True}}]}},
+            {
+                "not_rule": {
+                    "or_rules": {
+                        "rules": [
+                            {"uri_template": {"name": "uri-template", "typed_config": template}},
+                            {"url_path": {"path": {"prefix": "/b"}}},
+                        ]
+                    }
+                }
+            },
+        ]
+        claim = {
+            "filter": "envoy.filters.http.jwt_authn",
+            "path": [{"key": "payload"}, {"key": "group"}],
+            "value": {
+                "or_match": {
+                    "value_matchers": [
+                        {"list_match": {"one_of": {"string_match": {"exact": "dev"}}}},
+                        {"string_match": {"exact": "dev"}},
+                    ]
+                }
+            },
+        }
+        principals = [
+            {"or_ids": {"ids": [named({"exact": "spiffe://td/ns/a/sa/b"}), named(expression("spiffe://.*/sa/c"))]}},
+            {"not_id": {"or_ids": {"ids": [named(expression(".*/ns/x-.*/.*"))]}}},
+            {"not_id": {"or_ids": {"ids": [{"remote_ip": {"address_prefix": "10.1.0.0", "prefix_len": 16}}]}}},
+            {"metadata": claim},
+        ]
+        assert made == {
+            "permissions": [{"and_rules": {"rules": permissions}}],
+            "principals": [{"and_ids": {"ids": principals}}],
+        }
+
     def test_privileged_ports_are_named_as_they_are_written(self) -> None:
         made = rbac.policy(operation(ports=["80"]), namespace="shop", action="DENY", tcp=True)
         assert made is not None
         [port] = made["permissions"][0]["and_rules"]["rules"]
         assert port == {"or_rules": {"rules": [{"destination_port": bind_port(80)}]}}
+
+
+def ignoring_case(matcher: dict[str, str]) -> dict[str, Any]:
+    return {"name": ":authority", "string_match": {**matcher, "ignore_case": True}}
+
+
+def named(matcher: dict[str, Any]) -> dict[str, Any]:
+    return {"authenticated": {"principal_name": matcher}}
+
+
+def expression(value: str) -> dict[str, Any]:
+    return {"safe_regex": {"regex": value}}

@@ -10,7 +10,7 @@ import pytest
 from authorizers import Asked, by_grpc, by_http
 from policies import LET_THROUGH, by_page, denied, enforce, operation, policy, source
 from tiny_mesh import TinyMesh, request
-from worlds import made, replica, service
+from worlds import replica, service
 
 from meshchaos.mesh.local.objects.validate import problems
 from meshchaos.mesh.objects import Manifest
@@ -168,4 +168,3 @@ class TestWithoutAnAuthorizer:
     def test_custom_is_not_for_identities(self) -> None:
         wrong = custom(source(principals=["*"]))
         assert problems({**wrong, "apiVersion": "security.istio.io/v1"}) != []
-        assert made("ConfigMap", "x", "shop", {})["kind"] == "ConfigMap"

@@ -6,6 +6,7 @@ any other is refused by name, as fields of objects are.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from meshchaos.mesh.istio.mesh_config import AUTHORIZERS, KEY, is_mesh_config
@@ -38,9 +39,12 @@ def _service(value: Any) -> str | None:
     return None
 
 
+_UNKNOWN_TO_ENVOY = frozenset({101, 102, 103, 418, 425, 451})
+_STATUSES = frozenset(str(one.value) for one in HTTPStatus if one.value not in _UNKNOWN_TO_ENVOY)
+
+
 def _status(value: Any) -> str | None:
-    fine = value.isdigit() and 100 <= int(value) <= 599
-    return None if fine else f"{value!r} must be an HTTP status as a text"
+    return None if value in _STATUSES else f"{value!r} is not an HTTP status that Envoy knows, such as '503'"
 
 
 def _not_every(value: Any) -> str | None:
