@@ -139,6 +139,7 @@ class TestDestinationRules:
     def test_overflow(self, mesh: TinyMesh) -> None:
         pool = {"tcp": {"maxConnections": 1}, "http": {"http1MaxPendingRequests": 1}}
         mesh.change(destination_rule(trafficPolicy={"connectionPool": pool}))
+        call(mesh)  # a request that waits for its connection is the one that may be pending
         for app in mesh.apps.values():
             app.delay = 0.3
         with ThreadPoolExecutor(8) as threads:
