@@ -2,8 +2,8 @@
 
 A ``Change`` is one of two things: a new object, or edits to fields of an object that has an owner.
 Undoing takes out what we put in and nothing else: an edit that somebody else made meanwhile stays.
-Field paths are tuples of mapping keys and list positions; lists are only edited by *named* elements,
-since Istio's lists are atomic and positions shift under us.
+Field paths are tuples of mapping keys. Elements of lists are known by their name, or by what they hold where they have
+none (``EditItem``): Istio's lists are atomic and positions shift under us.
 """
 
 from __future__ import annotations
@@ -55,7 +55,23 @@ class InsertNamed:
         return str(self.element["name"])
 
 
-Edit = SetField | InsertNamed
+@dataclass(frozen=True, slots=True)
+class EditItem:
+    """Fields of one element of the list at ``path`` get values: of a route of a VirtualService, which may have no name.
+
+    ``item`` is the element as it is before. ``fields`` are relative to it. See ``_find`` for how it is found again.
+    """
+
+    path: Path
+    item: Mapping[str, Any]
+    fields: tuple[SetField, ...]
+    nth: int = 0
+    """Which of the elements that are equal beside those fields, where there are several."""
+    held: int = 0
+    """How many of those held all our values before, by their owner's will."""
+
+
+Edit = SetField | InsertNamed | EditItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +107,8 @@ def recorded(manifest: Manifest, change: EditObject) -> EditObject:
         if isinstance(edit, SetField):
             made = _missing(result, edit.path[:-1])
             known = SetField(edit.path, copy.deepcopy(_get(result, edit.path)), edit.after, made)
+        elif isinstance(edit, EditItem):
+            known = _recorded_item(result, edit)
         else:
             items = _items(result, edit.path)
             anchor = copy.deepcopy(items[edit.at]) if edit.at < len(items) else MISSING
@@ -110,6 +128,8 @@ def stale(manifest: Manifest, change: EditObject) -> list[str]:
         if isinstance(edit, SetField):
             if _get(result, edit.path) not in (edit.before, edit.after):
                 lines.append(f"{change.ref}: {'.'.join(edit.path)} was changed since this was planned")
+        elif isinstance(edit, EditItem):
+            lines.extend(f"{change.ref}: {text} since this was planned" for text in _stale_item(result, edit))
         elif _place(_items(result, edit.path), edit) is None:
             lines.append(f"{change.ref}: an element of {'.'.join(edit.path)} was changed since this was planned")
         _make(result, edit)
@@ -138,17 +158,10 @@ def restored(manifest: Manifest, change: EditObject) -> tuple[Manifest, list[str
     for edit in reversed(change.edits):
         where = f"{change.ref}: {'.'.join(edit.path)}"
         if isinstance(edit, SetField):
-            now = _get(result, edit.path)
-            if now == MISSING != edit.before and _get(result, edit.path[:-1]) == MISSING:
-                left.append(f"{where}: what held it was removed by somebody else meanwhile; left as it is")
-            elif now == edit.after:
-                _set(result, edit.path, edit.before)
-                if edit.before == MISSING:
-                    _drop_empty(result, edit.path[:-1], edit.made)
-            elif now == MISSING == edit.before:
-                _drop_empty(result, edit.path[:-1], edit.made)
-            elif now != edit.before:
-                left.append(f"{where} was changed by somebody else meanwhile; left as it is")
+            left.extend(_restore_field(result, edit, where))
+            continue
+        if isinstance(edit, EditItem):
+            left.extend(_restore_item(result, edit, where))
             continue
         items = _get(result, edit.path)
         if not isinstance(items, list):
@@ -179,7 +192,10 @@ def load(data: Mapping[str, Any]) -> Change:
     edits: list[Edit] = []
     for item in data["edits"]:
         path = tuple(item["path"])
-        if "element" in item:
+        if "fields" in item:
+            fields = tuple(SetField(tuple(f["path"]), f["before"], f["after"], int(f["made"])) for f in item["fields"])
+            edits.append(EditItem(path, item["item"], fields, int(item["nth"]), int(item["held"])))
+        elif "element" in item:
             edits.append(InsertNamed(path, int(item["at"]), item["element"], item["anchor"], int(item["made"])))
         else:
             edits.append(SetField(path, item["before"], item["after"], int(item["made"])))
@@ -190,6 +206,11 @@ def _make(node: Manifest, edit: Edit) -> None:
     if isinstance(edit, SetField):
         _set(node, edit.path, edit.after)
         return
+    if isinstance(edit, EditItem):
+        found = _find(node, edit, making=True)
+        for field in edit.fields if found is not None else ():
+            _set(found, field.path, field.after)  # type: ignore[arg-type]
+        return
     items = list(_items(node, edit.path))
     own = next((position for position, item in enumerate(items) if _name(item) == edit.name), None)
     if own is not None:
@@ -198,6 +219,131 @@ def _make(node: Manifest, edit: Edit) -> None:
         place = _place(items, edit)
         items.insert(edit.at if place is None else place, dict(edit.element))
     _set(node, edit.path, items)
+
+
+def _restore_field(node: Manifest, edit: SetField, where: str) -> list[str]:
+    now = _get(node, edit.path)
+    if now == MISSING != edit.before and _get(node, edit.path[:-1]) == MISSING:
+        return [f"{where}: what held it was removed by somebody else meanwhile; left as it is"]
+    if now == edit.after:
+        _set(node, edit.path, edit.before)
+        if edit.before == MISSING:
+            _drop_empty(node, edit.path[:-1], edit.made)
+    elif now == MISSING == edit.before:
+        _drop_empty(node, edit.path[:-1], edit.made)
+    elif now != edit.before:
+        return [f"{where} was changed by somebody else meanwhile; left as it is"]
+    return []
+
+
+def _recorded_item(node: Manifest, edit: EditItem) -> EditItem:
+    """With what the element held. One that is not there stays as it was planned, and is ``stale`` when it is made."""
+    items = [item for item in _items(node, edit.path) if isinstance(item, dict)]
+    found = next((item for item in items if item == edit.item), None) or _find(node, edit, making=True)
+    if found is None:
+        return edit
+    item = copy.deepcopy(found)
+    bare = _bare(item, edit)
+    twins = [one for one in items if _bare(one, edit) == bare]
+    nth = next(position for position, one in enumerate(twins) if one is found)
+    held = sum(_holds_all(one, edit) for one in twins if one is not found)
+    fields: list[SetField] = []
+    for one in edit.fields:
+        fields.append(
+            SetField(one.path, copy.deepcopy(_get(found, one.path)), one.after, _missing(found, one.path[:-1]))
+        )
+        _set(found, one.path, one.after)
+    return EditItem(edit.path, item, tuple(fields), nth, held)
+
+
+def _stale_item(node: Manifest, edit: EditItem) -> list[str]:
+    where = ".".join(edit.path)
+    found = _find(node, edit, making=True)
+    if found is None:
+        return [f"an element of {where} was changed"]
+    return [
+        f"{'.'.join(one.path)} in an element of {where} was changed"
+        for one in edit.fields
+        if _get(found, one.path) not in (one.before, one.after)
+    ]
+
+
+def _restore_item(node: Manifest, edit: EditItem, where: str) -> list[str]:
+    """What had to be left. An element that its owner took away took our fields with it; one that nobody can tell from
+    others, though a field in it may be ours, is named.
+    """
+    bare = _bare(edit.item, edit)
+    twins = [item for item in _items(node, edit.path) if isinstance(item, dict) and _bare(item, edit) == bare]
+    if len(twins) > 1 and sum(_holds_all(item, edit) for item in twins) <= edit.held and edit.item in twins:
+        return []  # it is back already, and those that hold our values did so before
+    found = _find(node, edit)
+    if found is not None:
+        name = f"{where}: {_called(edit.item)}"
+        return [
+            line
+            for one in reversed(edit.fields)
+            for line in _restore_field(found, one, f"{name}: {'.'.join(one.path)}")
+        ]
+    ours = [item for item in _items(node, edit.path) if not _is_ours(item) and _holds_any(item, edit)]
+    return [f"{where}: {_called(edit.item)} was changed by somebody else meanwhile; left as it is"] if ours else []
+
+
+def _find(node: Manifest, edit: EditItem, *, making: bool = False) -> dict[str, Any] | None:
+    """The element of an ``EditItem``, wherever it stands by now; None where it is not there or cannot be told.
+
+    By its name, where it has one that nobody else has. Else it is the element that holds all that ours held beside the
+    fields that are edited. Of several such twins, when ``making``: the one that is as many twins down as was recorded;
+    else the one with most of our values. Where somebody changed something beside our fields meanwhile: the one element
+    that holds all our values and more of the rest than any other (when ``making``: none, nothing was planned on it).
+    """
+    items = [item for item in _items(node, edit.path) if isinstance(item, dict)]
+    name = _name(edit.item)
+    items = [item for item in items if _name(item) == name or not _is_ours(item)]
+    if name is not None and sum(_name(item) == name for item in items) == 1:
+        return next(item for item in items if _name(item) == name)
+    bare = _bare(edit.item, edit)
+    twins = [item for item in items if _bare(item, edit) == bare]
+    if twins:
+        meant = twins[min(edit.nth, len(twins) - 1)]
+        if making and all(_get(meant, one.path) in (one.before, one.after) for one in edit.fields):
+            return meant
+        marked = [sum(_get(item, one.path) == one.after for one in edit.fields) for item in twins]
+        return max(zip(marked, twins, strict=True), key=lambda twin: (twin[0], twin[1] is meant))[1]
+    if making:
+        return None
+    holding = [item for item in items if _holds_all(item, edit)]
+    scores = [_likeness(_bare(item, edit), bare) for item in holding]
+    best = max(scores, default=0)
+    return holding[scores.index(best)] if best and scores.count(best) == 1 else None
+
+
+def _bare(item: Mapping[str, Any], edit: EditItem) -> dict[str, Any]:
+    """An element without the fields that are edited, and without what would be empty then."""
+    rest = copy.deepcopy(dict(item))
+    for one in edit.fields:
+        _set(rest, one.path, MISSING)
+        _drop_empty(rest, one.path[:-1], len(one.path) - 1)
+    return rest
+
+
+def _likeness(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
+    return sum(key in other and other[key] == value for key, value in one.items())
+
+
+def _holds_all(item: Any, edit: EditItem) -> bool:
+    return all(_get(item, one.path) == one.after for one in edit.fields)
+
+
+def _holds_any(item: Any, edit: EditItem) -> bool:
+    return any(one.after not in (one.before, MISSING) and _get(item, one.path) == one.after for one in edit.fields)
+
+
+def _is_ours(item: Any) -> bool:
+    return str(_name(item) or "").startswith(OWN_PREFIX)
+
+
+def _called(item: Mapping[str, Any]) -> str:
+    return f"element {_name(item)!r}" if _name(item) else "an element without a name"
 
 
 def _place(items: list[Any], edit: InsertNamed) -> int | None:

@@ -12,6 +12,8 @@ import pytest
 from meshchaos.mesh.changes import (
     MISSING,
     Create,
+    Edit,
+    EditItem,
     EditObject,
     InsertNamed,
     SetField,
@@ -38,11 +40,11 @@ def virtual_service(*routes: dict[str, Any], **spec: Any) -> dict[str, Any]:
     }
 
 
-def change(*edits: SetField | InsertNamed) -> EditObject:
+def change(*edits: Edit) -> EditObject:
     return EditObject(REF, edits)
 
 
-def there_and_back(manifest: dict[str, Any], *edits: SetField | InsertNamed) -> None:
+def there_and_back(manifest: dict[str, Any], *edits: Edit) -> None:
     before = copy.deepcopy(manifest)
     planned = recorded(manifest, change(*edits))
     made = edited(manifest, planned)
@@ -330,3 +332,105 @@ def possible(manifest: dict[str, Any], edit: SetField | InsertNamed) -> bool:
         found = at(manifest, edit.path)
         return isinstance(found, list) or (found == MISSING and walkable(manifest, edit.path))
     return walkable(manifest, edit.path)
+
+
+TIMEOUT = SetField(("timeout",), MISSING, "1s")
+ATTEMPTS = SetField(("retries", "attempts"), MISSING, 0)
+
+
+def unnamed(host: str, **more: Any) -> dict[str, Any]:
+    return {"route": [{"destination": {"host": host}}], **more}
+
+
+def in_routes(item: dict[str, Any], *fields: SetField) -> EditItem:
+    return EditItem(("spec", "http"), item, fields)
+
+
+def test_fields_of_an_element_without_a_name_go_back_wherever_it_stands() -> None:
+    there_and_back(virtual_service(unnamed("a"), unnamed("b")), in_routes(unnamed("b"), TIMEOUT, ATTEMPTS))
+    there_and_back(virtual_service(ROUTE, OTHER), in_routes(OTHER, ATTEMPTS))
+    there_and_back(virtual_service(unnamed("a", retries={})), in_routes(unnamed("a", retries={}), ATTEMPTS))
+    planned = recorded(virtual_service(unnamed("a"), unnamed("b")), change(in_routes(unnamed("b"), TIMEOUT)))
+    made = edited(virtual_service(unnamed("c"), unnamed("b"), unnamed("a")), planned)
+    assert made == virtual_service(unnamed("c"), unnamed("b", timeout="1s"), unnamed("a"))
+    made["spec"]["http"].reverse()
+    assert restored(made, planned) == (virtual_service(unnamed("a"), unnamed("b"), unnamed("c")), [])
+
+
+def test_of_equal_elements_the_one_that_was_meant_goes_back() -> None:
+    owners, ours = unnamed("a", timeout="1s"), unnamed("a")
+    for manifest in (virtual_service(owners, ours), virtual_service(ours, owners), virtual_service(ours, ours)):
+        there_and_back(manifest, in_routes(ours, TIMEOUT))
+
+
+def test_an_edit_beside_ours_in_an_element_without_a_name_stays() -> None:
+    planned = recorded(virtual_service(unnamed("a"), unnamed("b")), change(in_routes(unnamed("b"), TIMEOUT)))
+    made = edited(virtual_service(unnamed("a"), unnamed("b")), planned)
+    made["spec"]["http"][1]["rewrite"] = {"uri": "/"}
+    assert restored(made, planned) == (virtual_service(unnamed("a"), unnamed("b", rewrite={"uri": "/"})), [])
+
+
+def test_our_field_that_somebody_rewrote_stays_and_is_named() -> None:
+    planned = recorded(virtual_service(unnamed("b")), change(in_routes(unnamed("b"), TIMEOUT)))
+    theirs = virtual_service(unnamed("b", timeout="7s"))
+    back, left = restored(theirs, planned)
+    assert back == theirs
+    assert left == [
+        "VirtualService ratings.shop: spec.http: an element without a name: timeout was changed by somebody else "
+        "meanwhile; left as it is"
+    ]
+
+
+def test_an_element_that_nobody_can_tell_is_named_and_one_that_is_gone_is_not() -> None:
+    planned = recorded(virtual_service(unnamed("b"), OTHER), change(in_routes(unnamed("b"), TIMEOUT)))
+    assert restored(virtual_service(OTHER), planned) == (virtual_service(OTHER), [])
+    theirs = virtual_service(unnamed("z", timeout="1s"), OTHER)
+    back, left = restored(theirs, planned)
+    assert back == theirs
+    assert len(left) == 1
+
+
+def test_a_route_of_ours_is_never_taken_for_the_owners() -> None:
+    copied = {**unnamed("b"), "name": "chaos-2-0", "timeout": "1s"}
+    planned = recorded(virtual_service(unnamed("b")), change(in_routes(unnamed("b"), TIMEOUT)))
+    assert edited(virtual_service(copied, unnamed("b")), planned) == virtual_service(copied, unnamed("b", timeout="1s"))
+    assert restored(virtual_service(copied), planned) == (virtual_service(copied), [])
+
+
+def test_an_element_changed_between_planning_and_making_is_said() -> None:
+    planned = recorded(virtual_service(unnamed("b")), change(in_routes(unnamed("b"), TIMEOUT)))
+    assert stale(virtual_service(OTHER, unnamed("b")), planned) == []
+    assert stale(virtual_service(unnamed("b", timeout="1s")), planned) == []
+    assert len(stale(virtual_service(unnamed("b", timeout="2s")), planned)) == 1
+    assert len(stale(virtual_service(unnamed("c")), planned)) == 1
+
+
+def test_any_edits_of_elements_leave_no_trace_among_other_peoples() -> None:
+    """Routes with and without names, twins among them; others add routes, move them, and write beside our fields."""
+    for seed in range(400):
+        rng = random.Random(seed)
+        routes = [unnamed(rng.choice("abc")) for _ in range(rng.randint(1, 5))]
+        for number, route in enumerate(routes):
+            if rng.random() < 0.4:
+                route["name"] = f"r{number}"
+            if rng.random() < 0.3:
+                route["timeout"] = rng.choice(("1s", "9s"))
+            if rng.random() < 0.3:
+                route["retries"] = rng.choice(({}, {"attempts": 3}, {"retryOn": "5xx"}))
+        manifest = virtual_service(*routes)
+        fields = rng.sample((TIMEOUT, ATTEMPTS, SetField(("retries", "retryOn"), MISSING, "reset")), rng.randint(1, 3))
+        target = rng.choice(routes)
+        planned = recorded(manifest, change(in_routes(target, *fields)))
+        assert stale(manifest, planned) == [], f"seed {seed}"
+        made = edited(manifest, planned)
+        assert edited(made, planned) == made, f"seed {seed}"
+        assert load(json.loads(json.dumps(dump(planned)))) == planned, f"seed {seed}"
+        assert restored(made, planned) == (manifest, []), f"seed {seed}"
+        assert restored(manifest, planned) == (manifest, []), f"seed {seed}"
+        extra = unnamed("theirs")
+        place = rng.randint(0, len(routes))
+        made["spec"]["http"].insert(place, extra)
+        made["spec"]["theirs"] = seed
+        expected = virtual_service(*routes, theirs=seed)
+        expected["spec"]["http"].insert(place, extra)
+        assert restored(made, planned) == (expected, []), f"seed {seed}"
