@@ -10,13 +10,11 @@ from meshchaos.checks import words
 from meshchaos.checks.kind import CheckContext, Finding, Verdict
 from meshchaos.checks.naming import mistake
 from meshchaos.checks.phases import worst
+from meshchaos.checks.shown import ALPHA, shown_finding
 from meshchaos.checks.statistics.binomial import interval
 from meshchaos.experiment.fields import About, Share, spec
 from meshchaos.experiment.model import Expectation, PhaseName, SpecKind, Where
 from meshchaos.history.records import FaultRecord, History, Injection
-
-ALPHA = 0.001
-"""The interval of the measured share is at 99.9 %: a run in a thousand is called INVALID by chance."""
 
 TOLERANCE = 0.1
 """The share may be off by this part of what was asked."""
@@ -30,7 +28,12 @@ def injection_findings(history: History) -> tuple[Finding, ...]:
     injected, or the 99.9 % Clopper-Pearson interval wholly outside the share asked +- 10 % of it.
     """
     return tuple(
-        _ramp(fault) if fault.steps else _finding(fault, fault.share, explicit=False) for fault in history.faults
+        shown_finding(fault)
+        if fault.share is None
+        else _ramp(fault)
+        if fault.steps
+        else _finding(fault, fault.share, explicit=False)
+        for fault in history.faults
     )
 
 
@@ -54,7 +57,11 @@ class InjectedCheck:
     def judge(self, history: History, *, alpha: float) -> Finding:
         if not history.faults:
             return Finding(self.kind, self.name, self.during, Verdict.INVALID, "no fault was applied")
-        found = [_finding(fault, self.share, explicit=True, confidence=history.confidence) for fault in history.faults]
+        carried = [fault for fault in history.faults if fault.share is not None]
+        if not carried:
+            text = "no fault of this run is one that a share of requests carries"
+            return Finding(self.kind, self.name, self.during, Verdict.INVALID, text, line=self.where.line)
+        found = [_finding(fault, self.share, explicit=True, confidence=history.confidence) for fault in carried]
         chosen = worst(found)
         lines = tuple(
             f"{finding.name.removeprefix('injected ')}: {finding.reason}" for finding in found if finding is not chosen

@@ -31,17 +31,17 @@ def _server(adding: Placement, before: list[Placement]) -> Placement:
     for position, earlier in enumerate(before):
         if earlier.at != "server" or not earlier.changes:
             continue
-        meet = set(earlier.proof.replicas) & set(adding.proof.replicas)
-        if not meet or not set(earlier.proof.clusters) & set(adding.proof.clusters):
+        meet = set(earlier.injection.replicas) & set(adding.injection.replicas)
+        if not meet or not set(earlier.injection.clusters) & set(adding.injection.clusters):
             continue
         ours, theirs = _created(adding, "EnvoyFilter"), _created(earlier, "EnvoyFilter")
         if ours is None or theirs is None:
             continue
         one, other = _http_fault(theirs), _http_fault(ours)
         clash = _clash(one, other)
-        if clash is None and set(earlier.proof.replicas) != set(adding.proof.replicas):
+        if clash is None and set(earlier.injection.replicas) != set(adding.injection.replicas):
             clash = "they are asked for on different replicas"
-        if clash is None and earlier.proof.clusters != adding.proof.clusters:
+        if clash is None and earlier.injection.clusters != adding.injection.clusters:
             clash = "they are asked for on different ports"
         if clash is None and one.get("headers") != other.get("headers"):
             clash = "they are narrowed differently (from, match)"
@@ -57,7 +57,7 @@ def _server(adding: Placement, before: list[Placement]) -> Placement:
 
 def _client(adding: Placement, before: list[Placement]) -> Placement:
     changes: list[Change] = []
-    routes = list(adding.proof.routes)
+    routes = list(adding.injection.routes)
     for change in adding.changes:
         kept, renamed = _edit(change, adding, before) if isinstance(change, EditObject) else (change, {})
         if isinstance(change, Create):
@@ -65,7 +65,7 @@ def _client(adding: Placement, before: list[Placement]) -> Placement:
         routes = [renamed.get(name, name) for name in routes]
         if kept is not None:
             changes.append(kept)
-    return replace(adding, changes=tuple(changes), proof=replace(adding.proof, routes=tuple(routes)))
+    return replace(adding, changes=tuple(changes), proof=replace(adding.injection, routes=tuple(routes)))
 
 
 def _edit(change: EditObject, adding: Placement, before: list[Placement]) -> tuple[Change | None, dict[str, str]]:

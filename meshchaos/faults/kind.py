@@ -38,6 +38,59 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """One request of ours, made before the fault and while it is live: its answer must change. ``source`` as a load's
+    ``from``.
+    """
+
+    source: str
+    namespace: str
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigProof:
+    """What proxies run is seen to change, in their own active configuration; that a request met it is not shown by it.
+
+    ``proxies``: Pod names (``name.namespace``), each of which must show it. ``section``: of what; ``resources``: a
+    regular expression for the full name of a cluster or listener, for routes that of the cluster they lead to.
+    ``words`` say what they run then ("route to ratings:9080 with timeout 0.5s"). With ``probe`` its answer must change,
+    too.
+    """
+
+    proxies: tuple[str, ...]
+    section: Literal["routes", "clusters", "listeners"]
+    resources: str
+    words: str
+    probe: Probe | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsProof:
+    """Where clients' requests went, by their proxies' logs: ``weights`` are Envoy's clusters and the shares (0..1) that
+    are asked of them. ``routes``: names of the routes concerned (empty: any that leads to those clusters).
+    """
+
+    replicas: tuple[str, ...]
+    weights: Mapping[str, float]
+    routes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointsProof:
+    """How many replicas of a workload are ready: another number than before, and this one."""
+
+    workload: str
+    namespace: str
+    ready: int
+
+
+AnyProof = Proof | ConfigProof | WeightsProof | EndpointsProof
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """One fault placed on one mesh. ``edge`` in words ("reviews -> ratings:9080"), ``reason`` why it sits
     there, ``bypassed`` the policies that a client-side fault never meets, ``felt_by`` the blast radius.
@@ -49,10 +102,22 @@ class Placement:
     edge: str
     reason: str
     changes: tuple[Change, ...]
-    proof: Proof
+    proof: AnyProof
     felt_by: tuple[str, ...] = ()
     bypassed: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def injection(self) -> Proof:
+        """The proof of a fault that requests carry. Raises TypeError for another kind of proof."""
+        if not isinstance(self.proof, Proof):
+            raise TypeError(f"{self.kind} is not proved by requests that carry it")
+        return self.proof
+
+    @property
+    def share(self) -> float | None:
+        """The share of requests asked for, 0..1; None where the fault is not one that requests carry."""
+        return self.proof.share if isinstance(self.proof, Proof) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,16 @@ class Injection:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterShare:
+    """How many of ``of`` requests went to one of Envoy's clusters; ``asked``: the share that should (0..1)."""
+
+    cluster: str
+    asked: float
+    count: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
 class FaultStep:
     """One step of a ramp: ``share`` was asked (0..1) from ``live_at`` until ``until`` (None: until it was removed)."""
 
@@ -86,8 +96,9 @@ class FaultStep:
 
 @dataclass(frozen=True, slots=True)
 class FaultRecord:
-    """One fault of the run. ``share`` is what was asked, 0..1. ``problem`` is set when it could not be
-    proved for another reason than its numbers (it vanished in mid-phase, the log was unreadable).
+    """One fault of the run. ``share`` is what was asked, 0..1; None where it is none that a share of the requests
+    carries. ``problem`` is set when it could not be proved for another reason than its numbers (it vanished in
+    mid-phase, the log was unreadable).
     """
 
     id: str
@@ -96,7 +107,7 @@ class FaultRecord:
     at: Literal["server", "client"]
     edge: str
     reason: str
-    share: float
+    share: float | None
     objects: tuple[str, ...]
     applied_at: float | None = None
     live_at: float | None = None
@@ -107,6 +118,12 @@ class FaultRecord:
     bypassed: tuple[str, ...] = ()
     steps: tuple[FaultStep, ...] = ()
     """Under a ramp; ``share`` is then that of the last step that began."""
+    proof: Literal["injection", "config", "weights", "endpoints"] = "injection"
+    """How it is proved: by requests that carry it, by what proxies run, by where requests went, by replicas."""
+    shown: tuple[str, ...] = ()
+    """What was seen, a line each; of proofs by what proxies run and by replicas."""
+    shares: tuple[ClusterShare, ...] = ()
+    """Where requests went, of a proof by that."""
 
 
 @dataclass(frozen=True, slots=True)

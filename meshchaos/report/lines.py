@@ -28,7 +28,7 @@ def fault_line(step: str, record: FaultRecord) -> str:
         return f"{name} is live, {words.seconds(max(record.live_at - record.applied_at, 0.0))} after it was accepted"
     if step == "gone" and record.gone_at is not None and record.removed_at is not None:
         return f"{name} is gone, {words.seconds(max(record.gone_at - record.removed_at, 0.0))} after it was taken out"
-    if step == "stepped":
+    if step == "stepped" and record.share is not None:
         return f"{name} is at {words.percent(record.share)} (step {len(record.steps)})"
     if step == "vanished":
         return f"{name} vanished: {record.problem or 'it is not in the mesh any more'}"
@@ -37,6 +37,13 @@ def fault_line(step: str, record: FaultRecord) -> str:
 
 def evidence_line(record: FaultRecord) -> str:
     """What the injecting proxies say: ``abort bit 312 of 1,587 requests (19.7 %) in ratings-v1-x, ...``."""
+    if record.share is None:
+        if record.shares:
+            parts = [f"{words.count(one.count)} to {one.cluster}" for one in record.shares]
+            return f"proof: {record.kind}: of {words.plural(record.shares[0].of, 'request')}, {', '.join(parts)}"
+        return (
+            f"proof: {record.kind}: {record.shown[0] if record.shown else record.problem or 'nothing was seen of it'}"
+        )
     injected = sum(part.injected for part in record.injections)
     known = [part.of for part in record.injections if part.of is not None]
     of = sum(known) if len(known) == len(record.injections) and known else None

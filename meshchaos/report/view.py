@@ -7,7 +7,7 @@ from typing import Any
 
 from meshchaos.checks import words
 from meshchaos.checks.kind import Finding
-from meshchaos.history.records import FaultRecord, FaultStep, GeneratorHealth, Injection
+from meshchaos.history.records import ClusterShare, FaultRecord, FaultStep, GeneratorHealth, Injection
 from meshchaos.report import lines
 from meshchaos.run.result import PhaseCount
 
@@ -53,6 +53,7 @@ def fault_sections(faults: Sequence[FaultRecord], proofs: Sequence[Finding]) -> 
                 "live": _step(fault.applied_at, fault.live_at, "never seen live"),
                 "gone": _step(fault.removed_at, fault.gone_at, "never seen gone"),
                 "injections": [_injection(item) for item in fault.injections],
+                "shown": (*fault.shown, *(_cluster(one) for one in fault.shares)),
                 "steps": [_ramp_step(step) for step in fault.steps],
             }
         )
@@ -127,6 +128,12 @@ def _step(first: float | None, second: float | None, never: str) -> str:
     if second is None:
         return never
     return f"{words.seconds(max(second - first, 0.0))} from one to the other"
+
+
+def _cluster(one: ClusterShare) -> str:
+    """``outbound|9080|v1|reviews...: 182 of 198 requests, 90 % asked``."""
+    of = words.plural(one.of, "request")
+    return f"{one.cluster}: {words.count(one.count)} of {of}, {words.percent(one.asked)} asked"
 
 
 def _ramp_step(step: FaultStep) -> str:

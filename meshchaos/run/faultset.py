@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from meshchaos.errors import Locked, MeshchaosError, MeshError, MeshGone, NotFound, NotLive
-from meshchaos.faults.kind import Placement
+from meshchaos.faults.kind import ConfigProof, EndpointsProof, Placement, WeightsProof
 from meshchaos.history.records import FaultRecord, FaultStep
 from meshchaos.mesh.apply import apply_change, holds, rewrite_change, undo_change
 from meshchaos.mesh.changes import Change, dump
@@ -24,6 +24,12 @@ from meshchaos.run.recorder import Recorder
 _MANAGER = "meshchaos"
 _SLICE = 2.0
 """Seconds of one look at the proxies; between two, the journal is renewed and interrupts are seen."""
+
+_PROOFS: Mapping[type, Literal["config", "weights", "endpoints"]] = {
+    ConfigProof: "config",
+    WeightsProof: "weights",
+    EndpointsProof: "endpoints",
+}
 
 
 @dataclass
@@ -95,7 +101,7 @@ class FaultSet:
             self._wrote[change.ref] = _state(apply_change(self.mesh, change, self.run_id))
         self._step(placement, "applied", applied_at=self.clock.now())
         confirmed = self._converge(placement.changes, present=True, deadline=self.live_deadline)
-        steps = (FaultStep(placement.proof.share, confirmed.at),) if placement.id in self.ramps else ()
+        steps = (FaultStep(placement.injection.share, confirmed.at),) if placement.id in self.ramps else ()
         self._step(placement, "live", live_at=confirmed.at, steps=steps)
 
     def step(self, placement: Placement) -> None:
@@ -113,7 +119,7 @@ class FaultSet:
         confirmed = self._converge(placement.changes, present=True, deadline=self.live_deadline)
         record = self.records[placement.id]
         steps = (*record.steps[:-1], replace(record.steps[-1], until=until))
-        share = placement.proof.share
+        share = placement.injection.share
         self._step(placement, "stepped", share=share, steps=(*steps, FaultStep(share, confirmed.at)))
 
     def remove(self, placement: Placement) -> None:
@@ -322,7 +328,8 @@ def record_of(placement: Placement) -> FaultRecord:
         at=placement.at,
         edge=placement.edge,
         reason=placement.reason,
-        share=placement.proof.share,
+        share=placement.share,
         objects=tuple(str(change.ref) for change in placement.changes),
         bypassed=placement.bypassed,
+        proof=_PROOFS.get(type(placement.proof), "injection"),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from meshchaos.errors import CannotPlace, FileError, UserError
 from meshchaos.experiment.model import Experiment, Fault, Where
 from meshchaos.faults.kind import FaultContext, FaultKind, Placement
-from meshchaos.mesh.changes import Change, EditObject, recorded
+from meshchaos.mesh.changes import Change, EditObject, InsertNamed, edited, recorded
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Snapshot
 from meshchaos.run.timeline import Step, Timing
@@ -71,6 +71,14 @@ def place(
     def final(placement: Placement) -> Placement:
         return replace(placement, changes=tuple(_recorded(present, change) for change in placement.changes))
 
+    def in_turn(placement: Placement) -> Placement:
+        """As ``final``, and what follows meets what this one makes of fields."""
+        made = final(placement)
+        for change in made.changes:
+            if isinstance(change, EditObject) and not any(isinstance(edit, InsertNamed) for edit in change.edits):
+                present[change.ref] = edited(present[change.ref], change)
+        return made
+
     timings = {
         one.placement.id: Timing(
             after=one.fault.after,
@@ -82,7 +90,7 @@ def place(
         for one in ones
         if one.fault.timed
     }
-    return Placed(tuple(map(final, placements)), timings)
+    return Placed(tuple(map(in_turn, placements)), timings)
 
 
 def _together(experiment: Experiment, ones: Sequence[_One], run_id: str) -> list[Placement]:

@@ -162,6 +162,7 @@ def _fault(record: FaultRecord, proof: Finding | None) -> dict[str, Any]:
             "goneAt": iso(record.gone_at),
             "injected": injected,
             "proof": {
+                "by": record.proof,
                 "verdict": proof.verdict if proof is not None else None,
                 "reason": proof.reason if proof is not None else record.problem or "never applied",
                 "evidence": list(proof.evidence) if proof is not None else [],

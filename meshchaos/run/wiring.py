@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from meshchaos.evidence.config_change import ConfigProver
 from meshchaos.evidence.edge_watch import EdgeWatch
+from meshchaos.evidence.endpoints import EndpointsProver
 from meshchaos.evidence.injection import InjectionProver
 from meshchaos.evidence.query_watch import QueryWatch
+from meshchaos.evidence.weights import WeightsProver
 from meshchaos.experiment.config import PrometheusConfig
-from meshchaos.faults.kind import Placement
+from meshchaos.faults.kind import ConfigProof, EndpointsProof, Placement, WeightsProof
 from meshchaos.faults.observing import needed_headers
 from meshchaos.history.edges import EdgeRecord
 from meshchaos.load.driver import LoadDriver, LoadPlan
@@ -29,7 +32,15 @@ def _driver(plan: LoadPlan, limit: float | None) -> LoadDriver:
 
 
 def _prover(mesh: Mesh, placement: Placement, _run_id: str) -> Prover:
-    return InjectionProver(mesh, placement.proof)
+    proof = placement.proof
+    match proof:
+        case ConfigProof():
+            return ConfigProver(mesh, proof)
+        case WeightsProof():
+            return WeightsProver(mesh, proof)
+        case EndpointsProof():
+            return EndpointsProver(mesh, proof)
+    return InjectionProver(mesh, proof)
 
 
 def _observers(scene: Scene) -> Sequence[Observer]:

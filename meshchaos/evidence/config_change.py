@@ -1,0 +1,193 @@
+"""Did proxies take what a fault changes: their own active configuration, before and while it is live.
+
+``config_dump`` shows the main thread's view and lists draining listeners, too: only active ones are looked at.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
+
+from meshchaos.errors import EvidenceError, MeshError
+from meshchaos.history.records import FaultRecord
+from meshchaos.mesh.seam import Entry, Proxy
+
+SHOWN = 3
+"""Fields of a proxy that go into the report."""
+_WAIT = 5.0
+"""Seconds for a probe's answer."""
+
+
+class Probe(Protocol):
+    """``meshchaos.faults.kind.Probe`` is one and describes the fields."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
+class Proof(Protocol):
+    """``meshchaos.faults.kind.ConfigProof`` is one and describes the fields."""
+
+    @property
+    def proxies(self) -> tuple[str, ...]: ...
+    @property
+    def section(self) -> Literal["routes", "clusters", "listeners"]: ...
+    @property
+    def resources(self) -> str: ...
+    @property
+    def words(self) -> str: ...
+    @property
+    def probe(self) -> Probe | None: ...
+
+
+class Asked(Protocol):
+    """The part of ``Mesh`` that is needed here."""
+
+    def proxies(self, workload: str | None = None, namespace: str | None = None) -> list[Proxy]: ...
+    def entry(self, source: str, url: str, namespace: str) -> Entry: ...
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One proxy, what it ran before, and what was seen to differ; None: nothing yet."""
+
+    proxy: Proxy
+    before: Mapping[str, Any]
+    differs: tuple[str, ...] | None = None
+
+
+class ConfigProver:
+    """The proof of one fault; made before its first change. ``collect`` looks at proxies that have not shown it yet."""
+
+    def __init__(self, mesh: Asked, proof: Proof) -> None:
+        """Remembers what the proxies run. Raises EvidenceError when one of them is not there or does not tell."""
+        self._mesh = mesh
+        self._proof = proof
+        there = {proxy.name: proxy for proxy in mesh.proxies()}
+        missing = [name for name in proof.proxies if name not in there]
+        if missing or not proof.proxies:
+            raise EvidenceError(
+                f"no proxy to ask whether the fault is there: {', '.join(missing) or 'none is concerned'}"
+            )
+        self._watched = [_Watched(there[name], self._runs(there[name])) for name in proof.proxies]
+        self._answer = self._ask()
+        self._changed: str | None = None
+
+    def collect(self) -> None:
+        """Looks at the proxies, and asks the probe, as long as they show nothing new. Raises EvidenceError."""
+        for watched in self._watched:
+            if watched.differs is None:
+                differs = tuple(differences(watched.before, self._runs(watched.proxy)))
+                watched.differs = differs or None
+        if self._proof.probe is not None and self._changed is None:
+            answer = self._ask()
+            self._changed = answer if answer != self._answer else None
+
+    def finish(self, record: FaultRecord) -> FaultRecord:
+        """The record with what was seen. Raises EvidenceError where a proxy never ran anything else than before, or the
+        probe was answered as before.
+        """
+        same = [watched.proxy.name for watched in self._watched if watched.differs is None]
+        if same:
+            raise EvidenceError(
+                f"{', '.join(same)} never ran other {self._proof.section} than before while the {record.kind} was live"
+            )
+        probe = self._proof.probe
+        lines = [f"{', '.join(watched.proxy.name for watched in self._watched)} ran: {self._proof.words}"]
+        if probe is not None:
+            asked = f"{probe.method} {probe.url} from {probe.source}"
+            if self._changed is None:
+                raise EvidenceError(f"a probe, {asked}, got {self._answer} before the {record.kind} and during it")
+            lines.insert(0, f"a probe, {asked}, got {self._answer} before and {self._changed} during it")
+        for watched in self._watched:
+            lines += [f"{watched.proxy.name}: {line}" for line in (watched.differs or ())[:SHOWN]]
+        return replace(record, shown=tuple(lines))
+
+    def _runs(self, proxy: Proxy) -> Mapping[str, Any]:
+        try:
+            return dict(resources(proxy.config_dump(), self._proof.section, re.compile(self._proof.resources)))
+        except MeshError as error:
+            raise EvidenceError(f"{proxy.name} does not tell what it runs: {error}") from error
+
+    def _ask(self) -> str:
+        probe = self._proof.probe
+        if probe is None:
+            return ""
+        entry = self._mesh.entry(probe.source, probe.url, probe.namespace)
+        connection = http.client.HTTPConnection(entry.address, timeout=_WAIT)
+        target = urlsplit(probe.url)
+        path = f"{target.path or '/'}{'?' + target.query if target.query else ''}"
+        try:
+            headers = {**probe.headers, "Host": entry.host}
+            connection.request(probe.method, probe.url if entry.proxied else path, headers=headers)
+            return f"status {connection.getresponse().status}"
+        except (OSError, http.client.HTTPException) as error:
+            return f"no answer ({type(error).__name__})"
+        finally:
+            connection.close()
+
+
+def resources(
+    dump: Mapping[str, Any], section: Literal["routes", "clusters", "listeners"], names: re.Pattern[str]
+) -> Iterator[tuple[str, Any]]:
+    """What a proxy runs of one section, by name: clusters and active listeners whose name fits, routes that lead to a
+    cluster whose name fits (by route configuration, virtual host and position among them).
+    """
+    for config in dump.get("configs") or ():
+        if section == "routes":
+            for item in (*(config.get("static_route_configs") or ()), *(config.get("dynamic_route_configs") or ())):
+                yield from _routes(item.get("route_config") or {}, names)
+        elif section == "clusters":
+            for item in config.get("dynamic_active_clusters") or ():
+                cluster = item.get("cluster") or {}
+                if names.fullmatch(str(cluster.get("name"))):
+                    yield str(cluster["name"]), cluster
+        else:
+            for item in config.get("dynamic_listeners") or ():
+                listener = (item.get("active_state") or {}).get("listener") or {}
+                if names.fullmatch(str(listener.get("name"))):
+                    yield str(listener["name"]), listener
+
+
+def differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    """``timeout: 1s -> 0.500s``, a line for each field that differs."""
+    if before == after:
+        return
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in sorted({*before, *after}):
+            yield from differences(before.get(key), after.get(key), f"{path}.{key}" if path else str(key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for number, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from differences(one, other, f"{path}[{number}]")
+    else:
+        yield f"{path}: {_short(before)} -> {_short(after)}"
+
+
+def _routes(config: Mapping[str, Any], names: re.Pattern[str]) -> Iterator[tuple[str, Any]]:
+    for host in config.get("virtual_hosts") or ():
+        found = [route for route in host.get("routes") or () if any(map(names.fullmatch, _clusters(route)))]
+        if found:
+            yield f"{config.get('name')} {host.get('name')}", found
+
+
+def _clusters(route: Mapping[str, Any]) -> list[str]:
+    action = route.get("route") or {}
+    weighted = (action.get("weighted_clusters") or {}).get("clusters") or ()
+    return [str(name) for name in (action.get("cluster"), *(one.get("name") for one in weighted)) if name]
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."  # a line of a report
