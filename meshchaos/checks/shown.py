@@ -24,9 +24,9 @@ def shown_finding(fault: FaultRecord) -> Finding:
         return _finding(fault, Verdict.INVALID, trouble)
     if fault.proof == "weights":
         return _weights(fault)
-    more = f" (and {len(fault.shown) - 1} more)" if len(fault.shown) > 1 else ""
-    text = f"{fault.shown[0]}{more}"
-    return _finding(fault, Verdict.PASS, text + _ONLY_CONFIG if fault.proof == "config" else text)
+    text = fault.shown[0]
+    only = fault.proof == "config" and not text.startswith("a probe")
+    return _finding(fault, Verdict.PASS, text + _ONLY_CONFIG if only else text)
 
 
 def _trouble(fault: FaultRecord) -> str | None:

@@ -105,7 +105,9 @@ class ConfigProver:
                 f"{', '.join(same)} never ran other {self._proof.section} than before while the {record.kind} was live"
             )
         probe = self._proof.probe
-        lines = [f"{', '.join(watched.proxy.name for watched in self._watched)} ran: {self._proof.words}"]
+        many = len(self._watched) > 1
+        who = f"{len(self._watched)} proxies" if many else self._watched[0].proxy.name
+        lines = [f"{who} ran {self._proof.words}"]
         if probe is not None:
             asked = f"{probe.method} {probe.url} from {probe.source}"
             if self._changed is None:

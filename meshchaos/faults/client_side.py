@@ -50,7 +50,8 @@ def place(fault: HttpFault, edge: Edge, mesh: Snapshot, context: FaultContext, r
             changes.append(recorded(owner, EditObject(ref, tuple(edits))))
     if found.ungoverned:
         names.append(_name(context.id, len(names)))
-        changes.append(Create(_virtual_service(found, context.id, names[-1])))
+        more = {"fault": istio_fault(fault)}
+        changes.append(Create(new_virtual_service(found, context.id, names[-1], more)))
     if not changes:
         who = edge.source.words if edge.source else "any client with a sidecar"
         raise CannotPlace(f"no route of {who} leads to {edge.service}; write at: server")
@@ -100,8 +101,8 @@ def _copy(found: Survey, owner: Manifest, route: vs.HttpRoute, name: str) -> dic
     return {"name": name, **matching, "fault": istio_fault(found.fault), **copy.deepcopy(rest)}
 
 
-def _virtual_service(found: Survey, name: str, route_name: str) -> Manifest:
-    """A VirtualService for a host that had none: our route, then the default one where ours is narrowed."""
+def new_virtual_service(found: Survey, name: str, route_name: str, more: Mapping[str, Any]) -> Manifest:
+    """A VirtualService for a host that had none: our route with ``more``, then the default where ours is narrowed."""
     service = found.edge.service
     several = sum(may_be_http(port.protocol) for port in service.ports) > 1
     before: list[Mapping[str, Any]] = [{"port": found.edge.port.number}] if several else []
@@ -111,7 +112,7 @@ def _virtual_service(found: Survey, name: str, route_name: str) -> Manifest:
     default = {"route": [{"destination": {"host": service.host}}]}
     spec: dict[str, Any] = {
         "hosts": [service.host],
-        "http": [{"name": route_name, **matching, "fault": istio_fault(found.fault), **default}],
+        "http": [{"name": route_name, **matching, **more, **default}],
     }
     if matches:
         spec["http"].append({"name": f"{route_name}-rest", **copy.deepcopy(default)})

@@ -150,6 +150,22 @@ def pod_specs(mesh: Snapshot) -> dict[tuple[str, str], Mapping[str, object]]:
     return result
 
 
+def same_edge(about: str, edge: Edge) -> bool:
+    """Whether a claim is about this edge. ``about`` is ``from -> to`` in the user's references; either may be empty,
+    ``from`` several with commas.
+    """
+    source, _, target = about.rpartition("->")
+    source, target = source.strip(), target.strip()
+    names = {edge.service.name, str(edge.service), edge.service.host}
+    if target and target.partition(":")[0] not in names:
+        return False
+    if not source or edge.source is None:
+        return True
+    meant = {edge.source.words, *(one.name for one in edge.source.workloads)}
+    claimed = {name.strip().partition(".")[0] for name in source.split(",")}
+    return not claimed.isdisjoint(name.partition(".")[0] for name in meant)
+
+
 def _http_port(service: Service) -> ServicePort:
     http = [port for port in service.ports if may_be_http(port.protocol)]
     if len(http) == 1:

@@ -22,7 +22,7 @@ from meshchaos.experiment.fields import (
 from meshchaos.experiment.model import SpecKind
 from meshchaos.faults import client_side, server_side
 from meshchaos.faults.combining import combine
-from meshchaos.faults.edge import Edge, HttpFault, resolve
+from meshchaos.faults.edge import Edge, HttpFault, resolve, same_edge
 from meshchaos.faults.kind import FaultContext, Placement
 from meshchaos.faults.matching import Match
 from meshchaos.mesh.seam import Snapshot
@@ -130,22 +130,8 @@ def _check_percentage(percentage: float) -> None:
 def _refuse_blind_claims(placement: Placement, edge: Edge, context: FaultContext) -> None:
     """Refuses a fault in the client beside an expectation about a policy that it bypasses on the same edge."""
     for key, about in context.claims:
-        if key in _BYPASSED and _same_edge(about, edge):
+        if key in _BYPASSED and same_edge(about, edge):
             raise CannotPlace(
                 f"the fault sits {placement.reason}, before the client's own {_BYPASSED[key]}: the expectation {key} "
                 f"would test nothing; it must be at: server"
             )
-
-
-def _same_edge(about: str, edge: Edge) -> bool:
-    """``about`` is ``from -> to`` in the user's references; either may be empty, ``from`` several with commas."""
-    source, _, target = about.rpartition("->")
-    source, target = source.strip(), target.strip()
-    names = {edge.service.name, str(edge.service), edge.service.host}
-    if target and target.partition(":")[0] not in names:
-        return False
-    if not source or edge.source is None:
-        return True
-    meant = {edge.source.words, *(one.name for one in edge.source.workloads)}
-    claimed = {name.strip().partition(".")[0] for name in source.split(",")}
-    return not claimed.isdisjoint(name.partition(".")[0] for name in meant)

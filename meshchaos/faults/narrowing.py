@@ -39,7 +39,7 @@ def narrowed_matches(
             if only is not None and only not in result:
                 result.append(only)
     if source is not None:
-        _refuse_lookalikes(source, found.mesh)
+        refuse_lookalikes(source, found.mesh)
     if not result:
         return None
     return [] if {} in result else result
@@ -66,8 +66,8 @@ def _from_gateway(request: Mapping[str, Any], gateways: Iterable[str], owner: Ma
     return {**request, "gateways": names} if names else None
 
 
-def _refuse_lookalikes(source: Source, mesh: Snapshot) -> None:
-    """Labels of a source choose every workload that carries them, not only the one meant."""
+def refuse_lookalikes(source: Source, mesh: Snapshot) -> None:
+    """Raises CannotPlace. Labels of a source choose every workload that carries them, not only the one meant."""
     meant = {(one.namespace, one.name) for one in source.workloads}
     for client in source.workloads:
         if client.gateway:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from meshchaos.errors import Conflict, MeshError, NotFound
-from meshchaos.mesh.changes import Change, Create, EditObject, edited, restored, stale
+from meshchaos.mesh.changes import Change, Create, EditObject, edited, in_place, restored, stale
 from meshchaos.mesh.objects import Manifest, Ref, annotations_of
 
 OWNER_ANNOTATION: Final = "meshchaos.dev/run"
@@ -108,7 +108,7 @@ def is_applied(mesh: Objects, change: Change) -> bool:
 def holds(manifest: Manifest, change: Change) -> bool:
     """Whether the object that is there holds the change."""
     if isinstance(change, EditObject):
-        return edited(manifest, change) == manifest
+        return in_place(manifest, change)
     return _contains(manifest.get("spec"), change.manifest.get("spec"))
 
 

@@ -146,6 +146,11 @@ def edited(manifest: Manifest, change: EditObject) -> Manifest:
     return result
 
 
+def in_place(manifest: Manifest, change: EditObject) -> bool:
+    """Whether the object holds all of the edits, whatever else was written to it."""
+    return all(_is_made(manifest, edit) for edit in change.edits)
+
+
 def restored(manifest: Manifest, change: EditObject) -> tuple[Manifest, list[str]]:
     """``manifest`` with our edits taken out, and what had to be left, one line each.
 
@@ -234,6 +239,19 @@ def _restore_field(node: Manifest, edit: SetField, where: str) -> list[str]:
     elif now != edit.before:
         return [f"{where} was changed by somebody else meanwhile; left as it is"]
     return []
+
+
+def _is_made(manifest: Manifest, edit: Edit) -> bool:
+    if isinstance(edit, SetField):
+        return bool(_get(manifest, edit.path) == edit.after)
+    if isinstance(edit, InsertNamed):
+        return any(item == edit.element for item in _items(manifest, edit.path))
+    found = _find(manifest, edit)
+    bare = _bare(edit.item, edit)
+    twins = [item for item in _items(manifest, edit.path) if isinstance(item, dict) and _bare(item, edit) == bare]
+    if edit.held and sum(_holds_all(item, edit) for item in twins) <= edit.held:
+        return False  # those that hold our values did so before
+    return found is not None and _holds_all(found, edit)
 
 
 def _recorded_item(node: Manifest, edit: EditItem) -> EditItem:

@@ -283,6 +283,8 @@ class FaultSet:
                 self.tick()
                 self.stop()
             left = end - self.clock.now()
+            if not changes:  # made by an earlier fault of the run, with its own
+                return Confirmation(self.clock.now(), ())
             try:
                 return self.mesh.confirm(changes, present=present, timeout=max(0.05, min(_SLICE, left)))
             except NotLive:

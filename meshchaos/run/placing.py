@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from meshchaos.errors import CannotPlace, FileError, UserError
 from meshchaos.experiment.model import Experiment, Fault, Where
 from meshchaos.faults.kind import FaultContext, FaultKind, Placement
-from meshchaos.mesh.changes import Change, EditObject, InsertNamed, edited, recorded
+from meshchaos.faults.route_combining import refuse_crossing
+from meshchaos.mesh.changes import Change, Create, EditObject, InsertNamed, edited, recorded
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Snapshot
 from meshchaos.run.timeline import Step, Timing
@@ -66,6 +67,8 @@ def place(
             steps = tuple(kind.place(step.spec, snapshot, context) for step in fault.ramp)
         ones.append(_One(fault, kind, placement, steps, fault.window(length)))
     placements = _together(experiment, ones, run_id)
+    with at_place(experiment.where):
+        refuse_crossing(placements)
     present = {ref_of(manifest): manifest for manifest in snapshot.objects}
 
     def final(placement: Placement) -> Placement:
@@ -75,7 +78,9 @@ def place(
         """As ``final``, and what follows meets what this one makes of fields."""
         made = final(placement)
         for change in made.changes:
-            if isinstance(change, EditObject) and not any(isinstance(edit, InsertNamed) for edit in change.edits):
+            if isinstance(change, Create):
+                present[change.ref] = change.manifest
+            elif change.ref in present and not any(isinstance(edit, InsertNamed) for edit in change.edits):
                 present[change.ref] = edited(present[change.ref], change)
         return made
 

@@ -19,6 +19,7 @@ from meshchaos.mesh.changes import (
     SetField,
     dump,
     edited,
+    in_place,
     load,
     recorded,
     restored,
@@ -434,3 +435,23 @@ def test_any_edits_of_elements_leave_no_trace_among_other_peoples() -> None:
         expected = virtual_service(*routes, theirs=seed)
         expected["spec"]["http"].insert(place, extra)
         assert restored(made, planned) == (expected, []), f"seed {seed}"
+
+
+def test_edits_are_in_place_only_where_they_hold() -> None:
+    planned = recorded(virtual_service(unnamed("b")), change(in_routes(unnamed("b"), TIMEOUT)))
+    assert not in_place(virtual_service(unnamed("b")), planned)
+    assert in_place(virtual_service(unnamed("b", timeout="1s")), planned)
+    assert in_place(virtual_service(unnamed("b", timeout="1s", retries={"attempts": 0})), planned)
+    assert not in_place(virtual_service(unnamed("b", timeout="2s")), planned)
+    assert not in_place(virtual_service(OTHER), planned), "the element is gone"
+    later = recorded(
+        virtual_service(unnamed("b", timeout="1s")), change(in_routes(unnamed("b", timeout="1s"), ATTEMPTS))
+    )
+    assert not in_place(virtual_service(unnamed("b")), later)
+    twins = virtual_service(unnamed("a", timeout="1s"), unnamed("a"))
+    second = recorded(twins, change(in_routes(unnamed("a"), TIMEOUT)))
+    assert not in_place(twins, second)
+    assert in_place(edited(twins, second), second)
+    inserted = change(InsertNamed(("spec", "http"), 0, OURS))
+    assert in_place(virtual_service(OURS, ROUTE), inserted)
+    assert not in_place(virtual_service({**OURS, "fault": {}}, ROUTE), inserted)

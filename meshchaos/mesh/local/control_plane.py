@@ -183,7 +183,12 @@ class ControlPlane:
                 state = "does not hold the change any more" if present else "still holds the change"
                 raise NotLive(f"{change.ref} {state}: somebody else wrote it")
             concerned |= self._touched.get(change.ref, set())
-        if present and not concerned:
+        deployments = [
+            objects[change.ref] for change in changes if change.ref.kind == "Deployment" and change.ref in objects
+        ]
+        for deployment in deployments:
+            self._require_replicas(deployment)
+        if present and not concerned and len(deployments) < len(changes):
             what = ", ".join(str(change.ref) for change in changes)
             raise NotLive(f"no proxy took anything new for {what}: what it selects or matches is not there")
         states = [self._replicas[name] for name in sorted(concerned) if name in self._replicas]
@@ -192,6 +197,14 @@ class ControlPlane:
             states = [state for state in states if state.envoy is None or state.envoy.running]
         await asyncio.gather(*(_probe(state) for state in states))
         return time.time(), [state.name for state in states]
+
+    def _require_replicas(self, deployment: Manifest) -> None:
+        """Raises NotLive unless as many replicas serve as the Deployment asks for."""
+        ref, wanted = ref_of(deployment), deployment["spec"].get("replicas", 1)
+        own = [one for one in self.replicas if (one.workload, one.namespace) == (ref.name, ref.namespace)]
+        serving = sum(one.serving for one in own)
+        if serving != wanted or len(own) != wanted:
+            raise NotLive(f"{ref} asks for {wanted} replicas, and {serving} serve")
 
     async def stubs(self) -> dict[str, dict[str, Any] | None]:
         """The counters of every stub that serves, by its replica's name; None for one that does not answer."""

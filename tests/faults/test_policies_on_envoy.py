@@ -1,0 +1,237 @@
+"""Faults that change a policy, on real Envoys: they bite, are proved, and are undone to the byte."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from meshchaos.checks.kind import Finding, Verdict
+from meshchaos.checks.shown import shown_finding
+from meshchaos.faults.destination_policy import (
+    CONNECTION_POOL,
+    OUTLIER_DETECTION,
+    ConnectionPoolSpec,
+    OutlierDetectionSpec,
+)
+from meshchaos.faults.kind import FaultContext, FaultKind, Placement
+from meshchaos.faults.route_policy import RETRIES, TIMEOUT, RetriesSpec, TimeoutSpec
+from meshchaos.faults.scale import SCALE, ScaleSpec
+from meshchaos.faults.traffic_shift import TRAFFIC_SHIFT, TrafficShiftSpec
+from meshchaos.mesh.apply import apply_change, undo_all
+from meshchaos.mesh.changes import Change, EditObject, recorded
+from meshchaos.mesh.local.client import LocalMesh
+from meshchaos.mesh.local.objects.manifests import load
+from meshchaos.mesh.local.spec import MeshSpec, StubSpec
+from meshchaos.mesh.objects import Manifest, ref_of
+from meshchaos.mesh.seam import Entry
+from meshchaos.run.faultset import record_of
+from meshchaos.run.wiring import rooms
+
+pytestmark = pytest.mark.envoy
+
+ROOT = Path(__file__).parents[2]
+RATINGS = "http://ratings:9080/ratings/0"
+REVIEWS = "http://reviews:9080/reviews/0"
+DETAILS = "http://details:9080/details/0"
+SUBSETS: Manifest = {
+    "apiVersion": "networking.istio.io/v1",
+    "kind": "DestinationRule",
+    "metadata": {"name": "reviews", "namespace": "bookinfo"},
+    "spec": {
+        "host": "reviews",
+        "subsets": [{"name": f"v{n}", "labels": {"version": f"v{n}"}} for n in (1, 2, 3)],
+    },
+}
+CANARY: Manifest = {
+    "apiVersion": "networking.istio.io/v1",
+    "kind": "VirtualService",
+    "metadata": {"name": "reviews", "namespace": "bookinfo"},
+    "spec": {
+        "hosts": ["reviews"],
+        "http": [
+            {"match": [{"headers": {"end-user": {"exact": "x"}}}], "route": [{"destination": {"host": "details"}}]},
+            {"route": [{"destination": {"host": "reviews", "subset": "v1"}}]},
+        ],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMesh]:
+    logs = tmp_path_factory.mktemp("mesh")
+    manifests = (*load([ROOT / "experiments" / "bookinfo"]), SUBSETS, CANARY)
+    programs = {"details-v1": StubSpec(latency=0.3)}
+    spec = MeshSpec("bookinfo", str(ROOT / "meshchaos.yaml"), str(ROOT), str(logs), manifests, programs)
+    with LocalMesh.start(spec) as mesh:
+        yield mesh
+
+
+def ask(mesh: LocalMesh, source: str, url: str) -> tuple[int, str, float]:
+    """Status, the workload that answered, seconds: of one request from a workload through its sidecar."""
+    return request(mesh.entry(source, url, "bookinfo"), url)
+
+
+def request(entry: Entry, url: str) -> tuple[int, str, float]:
+    connection = http.client.HTTPConnection(entry.address, timeout=10)
+    start = time.monotonic()
+    connection.request("GET", url if entry.proxied else urlsplit(url).path, headers={"Host": entry.host})
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    workload = json.loads(body)["workload"] if response.status == 200 else ""
+    return response.status, workload, time.monotonic() - start
+
+
+@contextmanager
+def faults(mesh: LocalMesh, *asked: tuple[FaultKind, Any]) -> Iterator[list[Finding]]:
+    """Faults while they last; what proves each of them is in the list afterwards. All objects must be as before."""
+    snapshot = mesh.snapshot()
+    before = {ref_of(item): _plain(item) for item in snapshot.objects if item["kind"] != "Pod"}
+    contexts = [FaultContext(f"chaos-r1-{number}", number, 7, "bookinfo") for number in range(len(asked))]
+    placed = [kind.place(spec, snapshot, context) for (kind, spec), context in zip(asked, contexts, strict=True)]
+    placements: list[Placement] = []
+    families: dict[str, FaultKind] = {kind.family: kind for kind, _ in asked}  # type: ignore[attr-defined]
+    for family, kind in families.items():
+        its = tuple(one for (k, _), one in zip(asked, placed, strict=True) if k.family == family)  # type: ignore[attr-defined]
+        placements += kind.combine(its)
+    proofs: list[Finding] = []
+    changes: list[Change] = []
+    live, provers = {}, []
+    try:
+        for placement in placements:
+            provers.append(rooms().prover(mesh, placement, "r1"))
+            for planned in placement.changes:
+                edits = isinstance(planned, EditObject)
+                change = recorded(mesh.get(planned.ref), planned) if edits else planned  # type: ignore[arg-type]
+                apply_change(mesh, change, "r1")
+                changes.append(change)
+            live[placement.id] = mesh.confirm(placement.changes, present=True, timeout=10).at
+        yield proofs
+        for prover in provers:
+            prover.collect()
+        removed = time.time()
+    finally:
+        assert undo_all(mesh, changes, "r1") == []
+        mesh.confirm(changes, present=False, timeout=10)
+    for placement, prover in zip(placements, provers, strict=True):
+        record = replace(record_of(placement), live_at=live[placement.id], removed_at=removed)
+        proofs.append(shown_finding(prover.finish(record)))
+    after = {ref_of(item): _plain(item) for item in mesh.snapshot().objects if item["kind"] != "Pod"}
+    assert after == before
+
+
+def _plain(manifest: Manifest) -> dict[str, Any]:
+    hidden = {"resourceVersion", "generation", "managedFields"}
+    return {**manifest, "metadata": {k: v for k, v in manifest["metadata"].items() if k not in hidden}}
+
+
+def proved(proofs: list[Finding], *words: str) -> None:
+    assert [finding.verdict for finding in proofs] == [Verdict.PASS] * len(words), [one.reason for one in proofs]
+    for finding, text in zip(proofs, words, strict=True):
+        assert text in finding.reason
+
+
+def wait(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def test_a_timeout_of_a_service_that_nobody_governed(mesh: LocalMesh) -> None:
+    with faults(mesh, (TIMEOUT, TimeoutSpec("details", 0.1))) as proofs:
+        assert ask(mesh, "productpage-v1", DETAILS)[0] == 504
+    proved(proofs, "details:9080 with timeout 0.1s; it shows what the proxies run, not that a request met it")
+    assert ask(mesh, "productpage-v1", DETAILS)[0] == 200
+
+
+def test_two_policies_of_one_route_of_ours(mesh: LocalMesh) -> None:
+    specs = (TimeoutSpec("details", 0.1), RetriesSpec("details", 2, retry_on="gateway-error", per_try_timeout=0.04))
+    with faults(mesh, (TIMEOUT, specs[0]), (RETRIES, specs[1])) as proofs:
+        assert ask(mesh, "productpage-v1", DETAILS)[0] == 504
+    assert [finding.verdict for finding in proofs] == [Verdict.PASS] * 2, proofs
+
+
+def test_a_timeout_of_the_owners_route_for_one_client_alone(mesh: LocalMesh) -> None:
+    spec = TimeoutSpec("details", 0.1, from_=("reviews-v3",))
+    with faults(mesh, (TIMEOUT, spec)) as proofs:
+        assert ask(mesh, "reviews-v3", DETAILS)[0] == 504
+        assert ask(mesh, "productpage-v1", DETAILS)[0] == 200
+    proved(proofs, "reviews-v3")
+
+
+def test_retries_of_the_owners_route(mesh: LocalMesh) -> None:
+    with faults(mesh, (RETRIES, RetriesSpec("ratings", 0)), (TIMEOUT, TimeoutSpec("ratings", 9.0))) as proofs:
+        found = next(
+            o for o in mesh.snapshot().objects if ref_of(o).kind == "VirtualService" and ref_of(o).name == "ratings"
+        )
+        assert found["spec"]["http"][0]["retries"] == {"attempts": 0}
+        assert found["spec"]["http"][0]["timeout"] == "9s"
+    assert [finding.verdict for finding in proofs] == [Verdict.PASS] * 2
+    assert any("retry_policy" in line for line in proofs[0].evidence), proofs[0].evidence
+
+
+def test_weights_of_a_route_without_a_name_are_measured(mesh: LocalMesh) -> None:
+    assert {ask(mesh, "productpage-v1", REVIEWS)[1] for _ in range(5)} == {"reviews-v1"}
+    spec = TrafficShiftSpec("reviews", {"v2": 100, "v3": 0})
+    with faults(mesh, (TRAFFIC_SHIFT, spec)) as proofs:
+        assert {ask(mesh, "productpage-v1", REVIEWS)[1] for _ in range(30)} == {"reviews-v2"}
+    proved(proofs, "of 30 requests, 100 % went to outbound|9080|v2|reviews.bookinfo.svc.cluster.local (100 % asked)")
+    assert {ask(mesh, "productpage-v1", REVIEWS)[1] for _ in range(5)} == {"reviews-v1"}
+
+
+def test_weights_without_a_request_prove_nothing(mesh: LocalMesh) -> None:
+    with faults(mesh, (TRAFFIC_SHIFT, TrafficShiftSpec("reviews", {"v2": 50, "v3": 50}))) as proofs:
+        pass
+    assert [finding.verdict for finding in proofs] == [Verdict.INVALID]
+    assert "no request went out" in proofs[0].reason
+
+
+@pytest.mark.parametrize("sources", [(), ("productpage-v1",)])
+def test_a_connection_pool_sheds_what_exceeds_it(mesh: LocalMesh, sources: tuple[str, ...]) -> None:
+    limits = {"http1MaxPendingRequests": 1, "http2MaxRequests": 1}
+    spec = ConnectionPoolSpec("details", from_=sources, tcp={"maxConnections": 1}, http=limits)
+
+    def statuses(source: str) -> set[int]:
+        entry = mesh.entry(source, DETAILS, "bookinfo")
+        with ThreadPoolExecutor(8) as pool:
+            return {found[0] for found in pool.map(lambda _: request(entry, DETAILS), range(8))}
+
+    with faults(mesh, (CONNECTION_POOL, spec)) as proofs:
+        assert statuses("productpage-v1") == {200, 503}
+        assert statuses("reviews-v3") == ({200} if sources else {200, 503})
+    proved(proofs, "connectionPool tcp.maxConnections 1")
+    assert statuses("productpage-v1") == {200}
+
+
+def test_outlier_detection_in_the_owners_rule(mesh: LocalMesh) -> None:
+    spec = OutlierDetectionSpec("reviews", consecutive5xx_errors=1, max_ejection_percent=100)
+    with faults(mesh, (OUTLIER_DETECTION, spec)) as proofs:
+        pass
+    proved(proofs, "outlierDetection consecutive5xxErrors 1, maxEjectionPercent 100")
+    assert any("outlier_detection" in line for line in proofs[0].evidence)
+
+
+@pytest.mark.parametrize("count", [1, 3, 0])
+def test_a_deployment_has_another_number_of_replicas_and_its_own_again(mesh: LocalMesh, count: int) -> None:
+    def ready() -> int:
+        found = next(one for one in mesh.snapshot().workloads if one.name == "ratings-v1")
+        return sum(replica.ready for replica in found.replicas)
+
+    assert ready() == 2
+    with faults(mesh, (SCALE, ScaleSpec("ratings-v1", count))) as proofs:
+        assert ready() == count
+        assert ask(mesh, "productpage-v1", RATINGS)[0] == (200 if count else 503)
+    proved(proofs, f"ratings-v1.bookinfo had 2 replicas ready before and {count} during it")
+    wait(lambda: ready() == 2, "the replicas did not come back")
+    assert ask(mesh, "productpage-v1", RATINGS)[0] == 200
