@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -61,58 +62,70 @@ class Asked(Protocol):
 
 @dataclass(slots=True)
 class _Watched:
-    """One proxy, what it ran before, and what was seen to differ; None: nothing yet."""
+    """One proxy, what it ran before, and what was seen to differ, when (epoch seconds); None: nothing yet."""
 
     proxy: Proxy
     before: Mapping[str, Any]
     differs: tuple[str, ...] | None = None
+    seen_at: float = 0.0
 
 
 class ConfigProver:
     """The proof of one fault; made before its first change. ``collect`` looks at proxies that have not shown it yet."""
 
     def __init__(self, mesh: Asked, proof: Proof) -> None:
-        """Remembers what the proxies run. Raises EvidenceError when one of them is not there or does not tell."""
+        """Remembers what the proxies run; those that earlier faults of the run took away need not show anything.
+        Raises EvidenceError when there is none left, or one does not tell.
+        """
         self._mesh = mesh
         self._proof = proof
         there = {proxy.name: proxy for proxy in mesh.proxies()}
-        missing = [name for name in proof.proxies if name not in there]
-        if missing or not proof.proxies:
+        names = [name for name in proof.proxies if name in there]
+        if not names:
             raise EvidenceError(
-                f"no proxy to ask whether the fault is there: {', '.join(missing) or 'none is concerned'}"
+                f"no proxy to ask whether the fault is there: {', '.join(proof.proxies) or 'nobody has it'}"
             )
-        self._watched = [_Watched(there[name], self._runs(there[name])) for name in proof.proxies]
+        self._watched = [_Watched(there[name], self._runs(there[name])) for name in names]
         self._answer = self._ask()
-        self._changed: str | None = None
+        self._changed: tuple[str, float] | None = None
 
     def collect(self) -> None:
         """Looks at the proxies, and asks the probe, as long as they show nothing new. Raises EvidenceError."""
-        for watched in self._watched:
-            if watched.differs is None:
+        for watched in [one for one in self._watched if one.differs is None]:
+            at = time.time()
+            try:
                 differs = tuple(differences(watched.before, self._runs(watched.proxy)))
-                watched.differs = differs or None
+            except EvidenceError:
+                if watched.proxy.name in {proxy.name for proxy in self._mesh.proxies()}:
+                    raise
+                self._watched.remove(watched)  # its replica was taken away meanwhile
+                continue
+            if differs:
+                watched.differs, watched.seen_at = differs, at
         if self._proof.probe is not None and self._changed is None:
-            answer = self._ask()
-            self._changed = answer if answer != self._answer else None
+            at, answer = time.time(), self._ask()
+            self._changed = (answer, at) if answer != self._answer else None
 
     def finish(self, record: FaultRecord) -> FaultRecord:
-        """The record with what was seen. Raises EvidenceError where a proxy never ran anything else than before, or the
-        probe was answered as before.
+        """The record with what was seen while the fault was live. Raises EvidenceError where a proxy never ran anything
+        else than before, or the probe was answered as before.
         """
-        same = [watched.proxy.name for watched in self._watched if watched.differs is None]
-        if same:
+        until = record.removed_at if record.removed_at is not None else time.time()
+        same = [one.proxy.name for one in self._watched if one.differs is None or one.seen_at > until]
+        if same or not self._watched:
             raise EvidenceError(
-                f"{', '.join(same)} never ran other {self._proof.section} than before while the {record.kind} was live"
+                f"{', '.join(same) or 'no proxy'} was not seen to run other {self._proof.section} while the "
+                f"{record.kind} was live"
             )
-        probe = self._proof.probe
         many = len(self._watched) > 1
         who = f"{len(self._watched)} proxies" if many else self._watched[0].proxy.name
         lines = [f"{who} ran {self._proof.words}"]
+        probe = self._proof.probe
         if probe is not None:
             asked = f"{probe.method} {probe.url} from {probe.source}"
-            if self._changed is None:
+            if self._changed is None or self._changed[1] > until:
                 raise EvidenceError(f"a probe, {asked}, got {self._answer} before the {record.kind} and during it")
-            lines.insert(0, f"a probe, {asked}, got {self._answer} before and {self._changed} during it")
+            lines.insert(0, f"a probe, {asked}, got {self._answer} before and {self._changed[0]} during it")
         for watched in self._watched:
             lines += [f"{watched.proxy.name}: {line}" for line in (watched.differs or ())[:SHOWN]]
         return replace(record, shown=tuple(lines))

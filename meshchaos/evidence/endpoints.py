@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Protocol
 
@@ -37,10 +38,12 @@ class EndpointsProver:
         self._before = self._ready()
         self._last = self._before
         self._seen: tuple[str, ...] | None = None
+        self._seen_at = 0.0
 
     def collect(self) -> None:
         """Looks until the number that is asked for was there. Raises EvidenceError."""
         if self._seen is None:
+            self._seen_at = time.time()
             self._last = self._ready()
             if len(self._last) == self._proof.ready and self._last != self._before:
                 self._seen = self._last
@@ -48,7 +51,7 @@ class EndpointsProver:
     def finish(self, record: FaultRecord) -> FaultRecord:
         """The record with what was seen. Raises EvidenceError where that number never was."""
         name = f"{self._proof.workload}.{self._proof.namespace}"
-        if self._seen is None:
+        if self._seen is None or self._seen_at > (record.removed_at or self._seen_at):
             raise EvidenceError(
                 f"{name} had {len(self._last)} replicas ready, and never {self._proof.ready}, while the {record.kind} "
                 f"was live"

@@ -34,7 +34,7 @@ from meshchaos.run.history_file import HistoryWriter
 from meshchaos.run.interrupts import Abandoned
 from meshchaos.run.judge import judge_run
 from meshchaos.run.loads import Loads
-from meshchaos.run.looking import Look
+from meshchaos.run.looking import Look, collect
 from meshchaos.run.outcome import RunStopped
 from meshchaos.run.owner import this_process
 from meshchaos.run.plain import plain
@@ -272,6 +272,7 @@ class Engine:
         except EvidenceError as error:
             raise RunStopped("invalid", f"{placement.id} could not be proved: {error}; it was not applied") from error
         faults.apply(placement)
+        collect((provers[placement.id],))
 
     def _carry_out(
         self, action: Action, timeline: Timeline, watch: Watch, faults: FaultSet, provers: dict[str, Prover]
