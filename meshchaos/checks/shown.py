@@ -14,7 +14,10 @@ WEIGHT_TOLERANCE = 0.1
 WEIGHT_POINTS = 0.02
 """A cluster's share may be off by this part of what was asked, or by these points, whichever is wider."""
 
-_ONLY_CONFIG = "; it shows what the proxies run, not that a request met it"
+_ONLY = {
+    "config": "; it shows what the proxies run, not that a request met it",
+    "accepted": "; it shows that the mesh holds it, not what it does",
+}
 
 
 def shown_finding(fault: FaultRecord) -> Finding:
@@ -25,8 +28,8 @@ def shown_finding(fault: FaultRecord) -> Finding:
     if fault.proof == "weights":
         return _weights(fault)
     text = fault.shown[0]
-    only = fault.proof == "config" and not text.startswith("a probe")
-    return _finding(fault, Verdict.PASS, text + _ONLY_CONFIG if only else text)
+    only = "" if text.startswith("a probe") else _ONLY.get(fault.proof, "")
+    return _finding(fault, Verdict.PASS, text + only)
 
 
 def _trouble(fault: FaultRecord) -> str | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from meshchaos.errors import CannotPlace
 from meshchaos.experiment.fields import About, OneOrMany, Text, spec
 from meshchaos.experiment.model import SpecKind
-from meshchaos.faults.edge import Edge, HttpFault, resolve
+from meshchaos.faults.edge import Edge, HttpFault, refuse_shared_accounts, resolve
 from meshchaos.faults.kind import ConfigProof, FaultContext, Placement, Probe
 from meshchaos.mesh.changes import Create
 from meshchaos.mesh.objects import Manifest, selects
@@ -53,6 +53,8 @@ class AuthorizationKind:
             return self._own(spec, mesh, context)
         edge = resolve(HttpFault(to=calls.to, sources=tuple(calls.from_)), mesh, context.namespace)
         _refuse_bare(edge.servers)
+        if edge.source is not None:
+            refuse_shared_accounts(edge.source, mesh)
         action = "DENY" if spec.deny else "ALLOW"
         policy = {
             "selector": {"matchLabels": dict(edge.service.selector or {})},

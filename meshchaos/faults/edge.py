@@ -226,3 +226,21 @@ def source_of(references: Sequence[str], mesh: Snapshot, namespace: str) -> Sour
 def identity_of(workload: Workload, mesh: Snapshot) -> str:
     """``spiffe://<trust domain>/ns/<namespace>/sa/<service account>``."""
     return f"spiffe://{mesh.trust_domain}/ns/{workload.namespace}/sa/{workload.service_account}"
+
+
+def refuse_shared_accounts(source: Source, mesh: Snapshot, remedy: str = "") -> None:
+    """A server knows a client by its ServiceAccount. Raises CannotPlace where others have it, too."""
+    meant = {(one.namespace, one.name) for one in source.workloads}
+    for identity in source.identities:
+        sharing = [
+            one.name
+            for one in mesh.workloads
+            if identity_of(one, mesh) == identity and (one.namespace, one.name) not in meant
+        ]
+        if sharing:
+            account = identity.rpartition("/")[2]
+            raise CannotPlace(
+                f"at the server, {source.words} is known by its ServiceAccount {account}, which {', '.join(sharing)} "
+                f"{'has' if len(sharing) == 1 else 'have'} too: give {source.words} one of its own, or name them "
+                f"all in from: by their app label{remedy}"
+            )

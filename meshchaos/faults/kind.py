@@ -87,7 +87,14 @@ class EndpointsProof:
     ready: int
 
 
-AnyProof = Proof | ConfigProof | WeightsProof | EndpointsProof
+@dataclass(frozen=True, slots=True)
+class AcceptedProof:
+    """Nothing but that the mesh took the objects and held them: of a fault whose effect nobody can know beforehand."""
+
+    words: str
+
+
+AnyProof = Proof | ConfigProof | WeightsProof | EndpointsProof | AcceptedProof
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from meshchaos.errors import CannotPlace
 from meshchaos.experiment.scalars import GRPC_STATUSES
-from meshchaos.faults.edge import Edge, HttpFault, choose_replicas, identity_labels, identity_of
+from meshchaos.faults.edge import Edge, HttpFault, choose_replicas, identity_labels, refuse_shared_accounts
 from meshchaos.faults.kind import FaultContext, Placement, Proof
 from meshchaos.faults.matching import envoy_headers, log_patterns
 from meshchaos.mesh.changes import MISSING, Change, Create, EditObject, SetField
@@ -154,20 +154,7 @@ def _identity_pattern(edge: Edge, mesh: Snapshot) -> str:
         plain = _plaintext(client, edge, mesh)
         if plain:
             raise CannotPlace(f"the server cannot tell who calls: {plain}; narrow by match: headers instead")
-    meant = {(one.namespace, one.name) for one in source.workloads}
-    for identity in source.identities:
-        sharing = [
-            one.name
-            for one in mesh.workloads
-            if identity_of(one, mesh) == identity and (one.namespace, one.name) not in meant
-        ]
-        if sharing:
-            account = identity.rpartition("/")[2]
-            raise CannotPlace(
-                f"at the server, {source.words} is known by its ServiceAccount {account}, which {', '.join(sharing)} "
-                f"{'has' if len(sharing) == 1 else 'have'} too: give {source.words} one of its own, name them all in "
-                f"from: by their app label, or write at: client"
-            )
+    refuse_shared_accounts(source, mesh, ", or write at: client")
     escaped = [re.escape(identity) for identity in source.identities]
     return escaped[0] if len(escaped) == 1 else f"(?:{'|'.join(escaped)})"
 

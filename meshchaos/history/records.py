@@ -118,8 +118,9 @@ class FaultRecord:
     bypassed: tuple[str, ...] = ()
     steps: tuple[FaultStep, ...] = ()
     """Under a ramp; ``share`` is then that of the last step that began."""
-    proof: Literal["injection", "config", "weights", "endpoints"] = "injection"
-    """How it is proved: by requests that carry it, by what proxies run, by where requests went, by replicas."""
+    proof: Literal["injection", "config", "weights", "endpoints", "accepted"] = "injection"
+    """How it is proved: by requests that carry it, by what proxies run, by where requests went, by replicas; or only
+    that the mesh took it."""
     shown: tuple[str, ...] = ()
     """What was seen, a line each; of proofs by what proxies run and by replicas."""
     shares: tuple[ClusterShare, ...] = ()

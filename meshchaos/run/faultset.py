@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from meshchaos.errors import Locked, MeshchaosError, MeshError, MeshGone, NotFound, NotLive
-from meshchaos.faults.kind import ConfigProof, EndpointsProof, Placement, WeightsProof
+from meshchaos.faults.kind import AcceptedProof, ConfigProof, EndpointsProof, Placement, WeightsProof
 from meshchaos.history.records import FaultRecord, FaultStep
 from meshchaos.mesh.apply import apply_change, holds, rewrite_change, undo_change
 from meshchaos.mesh.changes import Change, dump
@@ -25,10 +25,11 @@ _MANAGER = "meshchaos"
 _SLICE = 2.0
 """Seconds of one look at the proxies; between two, the journal is renewed and interrupts are seen."""
 
-_PROOFS: Mapping[type, Literal["config", "weights", "endpoints"]] = {
+_PROOFS: Mapping[type, Literal["config", "weights", "endpoints", "accepted"]] = {
     ConfigProof: "config",
     WeightsProof: "weights",
     EndpointsProof: "endpoints",
+    AcceptedProof: "accepted",
 }
 
 

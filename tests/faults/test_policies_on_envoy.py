@@ -17,6 +17,7 @@ import pytest
 
 from meshchaos.checks.kind import Finding, Verdict
 from meshchaos.checks.shown import shown_finding
+from meshchaos.faults.apply_objects import APPLY, ApplySpec
 from meshchaos.faults.authorization import AUTHORIZATION, AuthorizationSpec, Calls
 from meshchaos.faults.destination_policy import (
     CONNECTION_POOL,
@@ -247,18 +248,18 @@ def wait_for(mesh: LocalMesh, source: str, url: str, status: int) -> None:
 
 
 def test_a_denial_of_one_caller(mesh: LocalMesh) -> None:
-    calls = Calls("ratings", from_=("reviews-v3",), methods=("GET",))
+    calls = Calls("ratings", from_=("details",), methods=("GET",))
     with faults(mesh, (AUTHORIZATION, AuthorizationSpec(deny=calls))) as proofs:
-        wait_for(mesh, "reviews-v3", RATINGS, 403)
+        wait_for(mesh, "details-v1", RATINGS, 403)
         wait_for(mesh, "productpage-v1", RATINGS, 200)
-    proved(proofs, "from reviews-v3, got status 200 before and status 403 during it")
-    wait_for(mesh, "reviews-v3", RATINGS, 200)
+    proved(proofs, "from details-v1, got status 200 before and status 403 during it")
+    wait_for(mesh, "details-v1", RATINGS, 200)
 
 
 def test_an_allowance_denies_the_others(mesh: LocalMesh) -> None:
-    calls = Calls("ratings", from_=("reviews-v3",))
+    calls = Calls("ratings", from_=("details",))
     with faults(mesh, (AUTHORIZATION, AuthorizationSpec(allow=calls))) as proofs:
-        wait_for(mesh, "reviews-v3", RATINGS, 200)
+        wait_for(mesh, "details-v1", RATINGS, 200)
         wait_for(mesh, "productpage-v1", RATINGS, 403)
     proved(proofs, "got status 200 before and status 403 during it")
 
@@ -280,3 +281,18 @@ def test_servers_demand_mutual_tls(mesh: LocalMesh, scope: dict[str, Any]) -> No
             ask(mesh, "outside", "http://ratings.bookinfo:9080/ratings/0")
     proved(proofs, "from outside, got status 200 before and no answer")
     wait_for(mesh, "outside", "http://ratings.bookinfo:9080/ratings/0", 200)
+
+
+def test_objects_of_the_users_own_new_and_in_the_place_of_what_is_there(mesh: LocalMesh) -> None:
+    ratings = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "ratings"},
+        "spec": {"hosts": ["ratings"], "http": [{"directResponse": {"status": 418}}]},
+    }
+    details = {**ratings, "metadata": {"name": "details"}, "spec": {**ratings["spec"], "hosts": ["details"]}}
+    with faults(mesh, (APPLY, ApplySpec((ratings, details)))) as proofs:
+        assert ask(mesh, "productpage-v1", RATINGS)[0] == 418
+        assert ask(mesh, "productpage-v1", DETAILS)[0] == 418
+    proved(proofs, "the mesh held VirtualService ratings.bookinfo, VirtualService details.bookinfo; it shows that")
+    assert ask(mesh, "productpage-v1", RATINGS)[0] == 200

@@ -1,0 +1,307 @@
+"""Faults that change a policy: where they go, whom they reach, what is refused and what is warned of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from snapshots import NAMESPACE, REVIEWS, STARS, bookinfo, manifest, virtual_service, workload
+
+from meshchaos.errors import CannotPlace
+from meshchaos.faults.apply_objects import APPLY, ApplySpec
+from meshchaos.faults.authorization import AUTHORIZATION, AuthorizationSpec, Calls
+from meshchaos.faults.destination_policy import (
+    CONNECTION_POOL,
+    OUTLIER_DETECTION,
+    ConnectionPoolSpec,
+    OutlierDetectionSpec,
+)
+from meshchaos.faults.http_fault import DELAY, DelaySpec
+from meshchaos.faults.kind import ConfigProof, FaultContext, Placement, WeightsProof
+from meshchaos.faults.mtls import MTLS, MtlsSpec
+from meshchaos.faults.route_combining import refuse_crossing
+from meshchaos.faults.route_policy import RETRIES, TIMEOUT, RetriesSpec, TimeoutSpec
+from meshchaos.faults.scale import SCALE, ScaleSpec
+from meshchaos.faults.traffic_shift import TRAFFIC_SHIFT, TrafficShiftSpec
+from meshchaos.mesh.changes import Create, EditObject, InsertNamed, edited, restored, stale
+from meshchaos.mesh.objects import Manifest, Ref, ref_of
+from meshchaos.mesh.seam import Snapshot
+
+CONTEXT = FaultContext("chaos-r1-0", 0, 7, NAMESPACE)
+SECOND = replace(CONTEXT, id="chaos-r1-1", index=1)
+SUBSETS = manifest(
+    "DestinationRule",
+    "reviews",
+    {
+        "host": "reviews",
+        "trafficPolicy": {"outlierDetection": {"consecutive5xxErrors": 5}},
+        "subsets": [
+            {"name": "v1", "labels": {"version": "v1"}},
+            {
+                "name": "v2",
+                "labels": {"version": "v2"},
+                "trafficPolicy": {"outlierDetection": {"interval": "1s"}},
+            },
+        ],
+    },
+)
+
+
+def made(placement: Placement, mesh: Snapshot) -> list[Manifest]:
+    """The objects as the fault leaves them; each edit is seen to be undone to what was there."""
+    objects = {ref_of(item): item for item in mesh.objects}
+    result = []
+    for change in placement.changes:
+        if isinstance(change, Create):
+            result.append(change.manifest)
+            continue
+        before = objects[change.ref]
+        assert stale(before, change) == []
+        after = edited(before, change)
+        assert restored(after, change) == (before, [])
+        result.append(after)
+    return result
+
+
+def refused(kind: Any, spec: Any, mesh: Snapshot | None = None, context: FaultContext = CONTEXT) -> str:
+    with pytest.raises(CannotPlace) as caught:
+        kind.place(spec, mesh or bookinfo(), context)
+    return str(caught.value)
+
+
+class TestRoutePolicies:
+    def test_the_owners_route_gets_the_field(self) -> None:
+        mesh = bookinfo()
+        placement = TIMEOUT.place(TimeoutSpec("ratings", 2.0), mesh, CONTEXT)
+        (after,) = made(placement, mesh)
+        assert after["spec"]["http"] == [{**STARS, "timeout": "2s"}]
+        assert isinstance(placement.proof, ConfigProof)
+        assert "reviews-v3-0.bookinfo" in placement.proof.proxies
+        assert placement.felt_by == ("every client of ratings.bookinfo with a sidecar",)
+
+    def test_a_route_without_a_name_is_found(self) -> None:
+        mesh = bookinfo(virtual_service("details", ["details"], [{"route": [{"destination": {"host": "details"}}]}]))
+        (after,) = made(RETRIES.place(RetriesSpec("details", 3, retry_on="5xx"), mesh, CONTEXT), mesh)
+        assert after["spec"]["http"][0]["retries"] == {"attempts": 3, "retryOn": "5xx"}
+
+    def test_one_client_gets_a_copy_of_its_own(self) -> None:
+        mesh = bookinfo()
+        placement = RETRIES.place(RetriesSpec("ratings", 0, from_=("reviews-v3",)), mesh, CONTEXT)
+        (change,) = placement.changes
+        assert isinstance(change, EditObject)
+        (edit,) = change.edits
+        assert isinstance(edit, InsertNamed)
+        assert edit.element["retries"] == {"attempts": 0}
+        assert edit.element["timeout"] == "500ms"
+        assert edit.element["match"][0]["sourceLabels"] == {"app": "reviews", "version": "v3"}
+        assert placement.felt_by == ("reviews-v3",)
+
+    def test_the_gateways_own_virtual_service_is_edited_too(self) -> None:
+        mesh = bookinfo()
+        objects = made(TIMEOUT.place(TimeoutSpec("productpage", 1.0), mesh, CONTEXT), mesh)
+        assert [ref_of(item) for item in objects] == [
+            Ref("VirtualService", NAMESPACE, "bookinfo"),
+            Ref("VirtualService", NAMESPACE, "chaos-r1-0"),
+        ]
+
+    def test_the_oldest_virtual_service_for_the_host_is_the_one_that_is_edited(self) -> None:
+        older = {"creationTimestamp": "2020-01-01T00:00:00Z"}
+        route = {"route": [{"destination": {"host": "ratings"}}]}
+        mesh = bookinfo(virtual_service("older", ["ratings"], [route], **older))
+        objects = made(TIMEOUT.place(TimeoutSpec("ratings", 1.0), mesh, CONTEXT), mesh)
+        assert [item["metadata"]["name"] for item in objects] == ["older"]
+
+    def test_a_policy_that_is_there_already_is_refused(self) -> None:
+        assert "hold timeout 0.5s already" in refused(
+            TIMEOUT,
+            TimeoutSpec("ratings", 0.5),
+            bookinfo(virtual_service("r", ["ratings"], [{**STARS, "timeout": "0.5s"}]), without=("ratings",)),
+        )
+
+    def test_a_port_that_is_not_http_is_refused(self) -> None:
+        tcp = manifest("Service", "db", {"selector": {"app": "ratings"}, "ports": [{"port": 1, "name": "tcp"}]})
+        assert "port 1 of db.bookinfo is TCP" in refused(TIMEOUT, TimeoutSpec("db", 1.0), bookinfo(tcp))
+
+    def test_a_controller_that_owns_the_route_is_named(self) -> None:
+        mesh = bookinfo()
+        owner = next(o for o in mesh.objects if ref_of(o).name == "ratings" and o["kind"] == "VirtualService")
+        owner["metadata"]["annotations"] = {"argocd.argoproj.io/tracking-id": "x"}
+        assert "Argo CD owns" in TIMEOUT.place(TimeoutSpec("ratings", 1.0), mesh, CONTEXT).warnings[0]
+
+    def test_two_fields_of_one_route_follow_one_another_and_the_same_is_refused(self) -> None:
+        mesh = bookinfo(virtual_service("details", ["details"], [{"route": [{"destination": {"host": "details"}}]}]))
+        first = TIMEOUT.place(TimeoutSpec("details", 1.0), mesh, CONTEXT)
+        second = RETRIES.place(RetriesSpec("details", 0), mesh, SECOND)
+        together = TIMEOUT.combine((first, second))
+        (one,), (other,) = (placement.changes for placement in together)
+        assert isinstance(one, EditObject)
+        assert isinstance(other, EditObject)
+        before = next(o for o in mesh.objects if ref_of(o) == one.ref)
+        after = edited(edited(before, one), other)
+        assert after["spec"]["http"][0] == {
+            "route": [{"destination": {"host": "details"}}],
+            "timeout": "1s",
+            "retries": {"attempts": 0},
+        }
+        again = TIMEOUT.place(TimeoutSpec("details", 2.0), mesh, SECOND)
+        with pytest.raises(CannotPlace, match="would change the same"):
+            TIMEOUT.combine((first, again))
+
+    def test_a_copy_and_a_change_of_the_copied_route_are_refused(self) -> None:
+        mesh = bookinfo()
+        copied = DELAY.place(DelaySpec("ratings", 0.1, at="client"), mesh, CONTEXT)
+        changed = TIMEOUT.place(TimeoutSpec("ratings", 1.0), mesh, SECOND)
+        for order in ((copied, changed), (changed, copied)):
+            with pytest.raises(CannotPlace, match="a request would meet one of them only"):
+                refuse_crossing(order)
+        refuse_crossing((DELAY.place(DelaySpec("ratings", 0.1), mesh, CONTEXT), changed))
+
+
+class TestWeights:
+    def test_destinations_by_subset(self) -> None:
+        route = {"route": [{"destination": {"host": "reviews", "subset": "v1"}, "headers": {"x": 1}}]}
+        mesh = bookinfo(SUBSETS, virtual_service("reviews", ["reviews"], [route]))
+        placement = TRAFFIC_SHIFT.place(TrafficShiftSpec("reviews", {"v1": 90, "v2": 10}), mesh, CONTEXT)
+        (after,) = made(placement, mesh)
+        assert after["spec"]["http"][0]["route"] == [
+            {"destination": {"host": "reviews", "subset": "v1"}, "headers": {"x": 1}, "weight": 90},
+            {"destination": {"host": "reviews", "subset": "v2"}, "weight": 10},
+        ]
+        assert isinstance(placement.proof, WeightsProof)
+        assert placement.proof.weights == {f"outbound|9080|v1|{REVIEWS}": 0.9, f"outbound|9080|v2|{REVIEWS}": 0.1}
+
+    def test_a_subset_that_nobody_defines_is_refused(self) -> None:
+        assert "no DestinationRule defines subset 'v9'" in refused(
+            TRAFFIC_SHIFT, TrafficShiftSpec("reviews", {"v9": 100})
+        )
+
+
+class TestLimits:
+    def test_the_rule_and_its_subsets_that_have_their_own(self) -> None:
+        mesh = bookinfo(SUBSETS)
+        placement = OUTLIER_DETECTION.place(
+            OutlierDetectionSpec("reviews", consecutive5xx_errors=1, max_ejection_percent=100), mesh, CONTEXT
+        )
+        (after,) = made(placement, mesh)
+        values = {"consecutive5xxErrors": 1, "maxEjectionPercent": 100}
+        assert after["spec"]["trafficPolicy"]["outlierDetection"] == values
+        assert "trafficPolicy" not in after["spec"]["subsets"][0]
+        assert after["spec"]["subsets"][1]["trafficPolicy"]["outlierDetection"] == {"interval": "1s", **values}
+
+    def test_one_client_gets_the_whole_rule(self) -> None:
+        mesh = bookinfo(SUBSETS)
+        spec = ConnectionPoolSpec("reviews", from_=("productpage",), tcp={"maxConnections": 1})
+        (copied,) = made(CONNECTION_POOL.place(spec, mesh, CONTEXT), mesh)
+        assert copied["spec"]["workloadSelector"] == {"matchLabels": {"app": "productpage", "version": "v1"}}
+        assert copied["spec"]["subsets"] == SUBSETS["spec"]["subsets"]
+        assert copied["spec"]["trafficPolicy"] == {
+            "outlierDetection": {"consecutive5xxErrors": 5},
+            "connectionPool": {"tcp": {"maxConnections": 1}},
+        }
+
+    @pytest.mark.parametrize(("percent", "warned"), [(None, True), (49, True), (50, False), (100, False)])
+    def test_what_can_never_eject_is_warned_of(self, percent: int | None, warned: bool) -> None:
+        spec = OutlierDetectionSpec("ratings", consecutive5xx_errors=1, max_ejection_percent=percent)
+        placement = OUTLIER_DETECTION.place(spec, bookinfo(), CONTEXT)
+        assert any("nothing can ever be ejected" in line for line in placement.warnings) == warned
+
+    def test_beside_an_ejection_expectation_on_that_edge_it_is_refused(self) -> None:
+        spec = ConnectionPoolSpec("ratings", tcp={"maxConnections": 1})
+        claims = replace(CONTEXT, claims=(("ejection", "reviews -> ratings"),))
+        assert "forget whom they ejected" in refused(CONNECTION_POOL, spec, context=claims)
+        CONNECTION_POOL.place(spec, bookinfo(), replace(CONTEXT, claims=(("ejection", " -> details"),)))
+
+    def test_two_on_one_rule_are_refused(self) -> None:
+        mesh = bookinfo()
+        first = CONNECTION_POOL.place(ConnectionPoolSpec("ratings", tcp={"maxConnections": 1}), mesh, CONTEXT)
+        second = OUTLIER_DETECTION.place(OutlierDetectionSpec("ratings", interval=1.0), mesh, SECOND)
+        with pytest.raises(CannotPlace, match="one DestinationRule"):
+            CONNECTION_POOL.combine((first, second))
+
+    def test_no_limit_is_not_the_least_one(self) -> None:
+        with pytest.raises(ValueError, match="0 is no limit"):
+            ConnectionPoolSpec("ratings", tcp={"maxConnections": 0}).check()
+
+
+class TestReplicas:
+    DEPLOYMENT = manifest("Deployment", "ratings-v1", {"replicas": 2})
+
+    def test_an_owner_of_the_number_refuses_it(self) -> None:
+        target = {"scaleTargetRef": {"kind": "Deployment", "name": "ratings-v1"}}
+        hpa = manifest("HorizontalPodAutoscaler", "stars", target)
+        spec = ScaleSpec("ratings-v1", 1)
+        assert "HorizontalPodAutoscaler stars decides" in refused(SCALE, spec, bookinfo(self.DEPLOYMENT, hpa))
+        keda = manifest("ScaledObject", "stars", {"scaleTargetRef": {"name": "ratings-v1"}})
+        assert "ScaledObject stars decides" in refused(SCALE, spec, bookinfo(self.DEPLOYMENT, keda))
+        flux = manifest("Deployment", "ratings-v1", {}, labels={"kustomize.toolkit.fluxcd.io/name": "x"})
+        assert "Flux decides" in refused(SCALE, spec, bookinfo(flux))
+
+    def test_the_number_that_is_there_is_refused(self) -> None:
+        mesh = bookinfo(self.DEPLOYMENT)
+        assert "has 2 replicas already" in refused(SCALE, ScaleSpec("ratings-v1", 2), mesh)
+        (after,) = made(SCALE.place(ScaleSpec("ratings-v1", 0), mesh, CONTEXT), mesh)
+        assert after["spec"]["replicas"] == 0
+
+
+class TestSecurity:
+    def test_the_owners_policy_at_that_scope_is_edited(self) -> None:
+        policy = manifest("PeerAuthentication", "default", {"mtls": {"mode": "PERMISSIVE"}})
+        mesh = bookinfo(policy)
+        (after,) = made(MTLS.place(MtlsSpec("STRICT", namespace=NAMESPACE), mesh, CONTEXT), mesh)
+        assert after["spec"] == {"mtls": {"mode": "STRICT"}}
+        assert after["metadata"]["name"] == "default"
+
+    def test_the_mode_that_is_there_is_refused(self) -> None:
+        assert "PERMISSIVE already" in refused(MTLS, MtlsSpec("PERMISSIVE", workload="ratings-v1"))
+
+    def test_clients_without_a_sidecar_are_warned_of(self) -> None:
+        mesh = bookinfo(workloads=(workload("details", sidecar=False),))
+        lines = MTLS.place(MtlsSpec("STRICT", mesh_wide=True), mesh, CONTEXT).warnings
+        assert any("will be refused: details-v1" in line for line in lines)
+
+    def test_a_policy_for_several_workloads_is_not_bent_for_one(self) -> None:
+        policy = manifest(
+            "PeerAuthentication",
+            "reviews",
+            {"selector": {"matchLabels": {"app": "reviews"}}, "mtls": {"mode": "DISABLE"}},
+        )
+        spec = MtlsSpec("STRICT", workload="reviews-v1")
+        assert "a second one would not act" in refused(MTLS, spec, bookinfo(policy))
+
+    def test_a_denial_says_who_and_what(self) -> None:
+        calls = Calls("ratings", from_=("reviews",), methods=("GET",), paths=("/ratings/*",))
+        mesh = bookinfo()
+        (policy,) = made(AUTHORIZATION.place(AuthorizationSpec(deny=calls), mesh, CONTEXT), mesh)
+        assert policy["spec"] == {
+            "selector": {"matchLabels": {"app": "ratings"}},
+            "action": "DENY",
+            "rules": [
+                {
+                    "from": [{"source": {"principals": ["cluster.local/ns/bookinfo/sa/bookinfo-reviews"]}}],
+                    "to": [{"operation": {"methods": ["GET"], "paths": ["/ratings/*"]}}],
+                }
+            ],
+        }
+
+    def test_a_caller_that_shares_its_account_is_refused(self) -> None:
+        spec = AuthorizationSpec(deny=Calls("ratings", from_=("reviews-v3",)))
+        assert "ServiceAccount bookinfo-reviews, which reviews-v1, reviews-v2 have too" in refused(AUTHORIZATION, spec)
+
+    def test_a_call_that_would_do_something_is_not_made(self) -> None:
+        calls = Calls("ratings", methods=("POST",))
+        placement = AUTHORIZATION.place(AuthorizationSpec(deny=calls), bookinfo(), CONTEXT)
+        assert isinstance(placement.proof, ConfigProof)
+        assert placement.proof.probe is None
+        assert placement.warnings == ("no call of ours shows that it bites, only that the proxies run it",)
+
+
+def test_a_secret_is_never_applied() -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}}
+    with pytest.raises(ValueError, match="Secret is refused"):
+        ApplySpec((secret,)).check()
+
+
+def test_objects_that_are_there_already_are_refused() -> None:
+    mesh = bookinfo(SUBSETS)
+    assert "there already" in refused(APPLY, ApplySpec(({**SUBSETS, "apiVersion": "x/v1"},)), mesh)
