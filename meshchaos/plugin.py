@@ -6,7 +6,8 @@ What is named here stays; import nothing from deeper inside. ``docs/own-faults-a
 - Words of the file: :func:`spec`, with the types that are named here (``Duration``, ``Share``, ...) and :class:`About`
   for editors. A :class:`SpecKind` gives them their key.
 - A fault (:class:`FaultKind`, entry point group ``meshchaos.faults``): ``place`` makes a :class:`Placement` of
-  :class:`Create` and :class:`EditObject` changes and a :class:`Proof`. Pure; it may raise :class:`CannotPlace`. Ours
+  :class:`Create` and :class:`EditObject` changes and a :class:`Proof` (or :class:`ConfigProof`, ... where no request
+  carries the fault). Pure; it may raise :class:`CannotPlace`. Ours
   can be built upon: ``DELAY.place(build(DELAY.kind, {"to": ..., "fixedDelay": "2s"}), mesh, context)``.
 - An expectation (:class:`CheckKind`, group ``meshchaos.checks``): ``checks`` makes one or more :class:`Check`. One
   about requests is a :class:`RateCheck` with a :class:`Measure` of your own, and gets our statistics; any other judges
@@ -43,10 +44,20 @@ from meshchaos.experiment.fields import (
 from meshchaos.experiment.model import Expectation, Experiment, PhaseName, SpecKind, Where
 from meshchaos.experiment.specs import build
 from meshchaos.faults.http_fault import ABORT, DELAY
-from meshchaos.faults.kind import FaultContext, FaultKind, Placement, Proof
+from meshchaos.faults.kind import (
+    AcceptedProof,
+    ConfigProof,
+    EndpointsProof,
+    FaultContext,
+    FaultKind,
+    Placement,
+    Probe,
+    Proof,
+    WeightsProof,
+)
 from meshchaos.history.records import FaultRecord, GeneratorHealth, History, Injection, PhaseRecord
 from meshchaos.history.samples import Outcome, Samples
-from meshchaos.mesh.changes import MISSING, Change, Create, EditObject, InsertNamed, SetField
+from meshchaos.mesh.changes import MISSING, Change, Create, EditItem, EditObject, InsertNamed, SetField
 from meshchaos.mesh.istio.services import Service, ServicePort, find_service, workloads_of
 from meshchaos.mesh.objects import Manifest, Ref, ref_of, selects
 from meshchaos.mesh.seam import Replica, Snapshot, Workload
@@ -56,14 +67,18 @@ __all__ = [
     "DELAY",
     "MISSING",
     "About",
+    "AcceptedProof",
     "CannotPlace",
     "Change",
     "Check",
     "CheckContext",
     "CheckKind",
+    "ConfigProof",
     "Create",
     "Duration",
+    "EditItem",
     "EditObject",
+    "EndpointsProof",
     "Expectation",
     "Experiment",
     "FaultContext",
@@ -89,6 +104,7 @@ __all__ = [
     "PhaseRecord",
     "Placement",
     "PositiveDuration",
+    "Probe",
     "Proof",
     "Rate",
     "RateCheck",
@@ -107,6 +123,7 @@ __all__ = [
     "UserError",
     "Verdict",
     "Where",
+    "WeightsProof",
     "Workload",
     "bad_share",
     "build",
