@@ -14,25 +14,32 @@ from meshchaos.experiment.model import SpecKind, Vocabulary
 from meshchaos.experiment.specs import adapter
 
 DRAFT: Final = "http://json-schema.org/draft-07/schema#"
+_PATCH: Final = ".patch"
+"""Ends the name of a definition that is a patch on the one before it."""
 
 
 def json_schema(vocabulary: Vocabulary) -> dict[str, Any]:
-    """Of experiments, with the kinds of ``vocabulary``."""
+    """Of experiments, with the kinds of ``vocabulary``: each kind is written once, under ``definitions``, and once more
+    as a patch on it.
+    """
     result = _inlined(ExperimentDoc)
     body = result["properties"]["spec"]
-    body["properties"]["faults"] = _one_or_many(
-        [_entry(kind, _timed(_kind_schema(kind))) for _, kind in sorted(vocabulary.faults.items())]
-    )
-    body["properties"]["expect"] = _one_or_many(
-        [_entry(kind, _scoped(_kind_schema(kind))) for _, kind in sorted(vocabulary.checks.items())], at_least=1
-    )
+    faults = {kind.key: _entry(kind, _timed(_kind_schema(kind))) for _, kind in sorted(vocabulary.faults.items())}
+    checks = {kind.key: _entry(kind, _scoped(_kind_schema(kind))) for _, kind in sorted(vocabulary.checks.items())}
+    definitions = {
+        **{f"fault.{key}": entry for key, entry in faults.items()},
+        **{f"expect.{key}": entry for key, entry in checks.items()},
+    }
+    body["properties"]["faults"] = _one_or_many([_reference(f"fault.{key}") for key in faults])
+    body["properties"]["expect"] = _one_or_many([_reference(f"expect.{key}") for key in checks], at_least=1)
     patch = {"type": "object", "properties": _without(body["properties"], ("mesh", "overrides"))}
+    definitions |= {f"{name}{_PATCH}": _patch(entry) for name, entry in definitions.items()}
     body["properties"]["overrides"] = {
         "type": "object",
         "description": "By mesh: a JSON merge patch on spec (lists are replaced, null takes a key away).",
         "additionalProperties": _patch(patch),
     }
-    return {"$schema": DRAFT, "title": "meshchaos experiment", **result}
+    return {"$schema": DRAFT, "title": "meshchaos experiment", **result, "definitions": definitions}
 
 
 def config_schema() -> dict[str, Any]:
@@ -77,10 +84,16 @@ def _one_or_many(entries: list[dict[str, Any]], at_least: int = 0) -> dict[str, 
     return {"anyOf": [*entries, many]} if entries else {"type": "array", "maxItems": 0}
 
 
+def _reference(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/definitions/{name}"}
+
+
 def _patch(schema: Any) -> Any:
     """What a merge patch on such a value may be: nothing is required, everything may be null; lists are whole."""
     if not isinstance(schema, dict):
         return schema
+    if "$ref" in schema:
+        return {"$ref": schema["$ref"] + _PATCH}
     result = {key: value for key, value in schema.items() if key not in ("required", "minProperties")}
     if "anyOf" in result:
         result["anyOf"] = [*map(_patch, result["anyOf"]), {"type": "null"}]

@@ -91,9 +91,9 @@ def test_the_plan_tells_the_diff_and_the_samples(shop: Stage) -> None:
 
 def test_the_schema_and_the_mistakes_know_them(shop: Stage) -> None:
     schema = json.loads(shop.command("schema", "experiment").stdout)
-    spec = schema["properties"]["spec"]["properties"]
-    assert "how long the body of a whole answer is at least" in json.dumps(spec["expect"])
-    assert "slowBy" in json.dumps(spec["faults"])
+    kinds = schema["definitions"]
+    assert "how long the body of a whole answer is at least" in json.dumps(kinds["expect.whole"])
+    assert "slowBy" in json.dumps(kinds["fault.brownout"])
     for old, new, message in (
         ("slowBy: 20ms", "slowBy: 20", "brownout.slowBy"),
         ("slowBy: 20ms", "slowly: 20ms", "slowBy"),
