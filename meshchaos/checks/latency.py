@@ -37,7 +37,7 @@ class Latency:
 
     def checks(self, expectation: Expectation, context: CheckContext) -> Sequence[RateCheck]:
         wanted: LatencySpec = expectation.spec
-        check_scope(expectation, context.experiment)
+        check_scope(expectation, context.experiment, wanted.to)
         if not wanted.quantiles:
             raise mistake(expectation.where, "no quantile is given: write for instance {p99: 800ms}")
         several = len(wanted.quantiles) > 1

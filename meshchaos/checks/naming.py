@@ -37,8 +37,20 @@ def phases_of(expectation: Expectation, experiment: Experiment) -> tuple[PhaseNa
     return tuple(dict.fromkeys(wanted))
 
 
-def check_scope(expectation: Expectation, experiment: Experiment) -> None:
-    """Raises FileError where no load sends what the expectation is about."""
+def check_scope(expectation: Expectation, experiment: Experiment, to: str | None = None) -> None:
+    """Raises FileError where no load sends what the expectation is about. ``to``: the edge's service, if it has one."""
+    if experiment.existing:
+        if to is None:
+            raise mistake(
+                expectation.where,
+                f"{expectation.kind} judges the requests of a load, and `load: existing` has none of ours"
+                + (
+                    ": name the edge whose requests are meant, with `to` and perhaps `from`"
+                    if expectation.kind != "slo"
+                    else ": write its success and latency, each with the edge (`to`) that is meant"
+                ),
+            )
+        return
     if not experiment.loads:
         raise mistake(
             expectation.where,

@@ -29,7 +29,7 @@ class Success:
 
     def checks(self, expectation: Expectation, context: CheckContext) -> Sequence[RateCheck]:
         wanted: SuccessSpec = expectation.spec
-        check_scope(expectation, context.experiment)
+        check_scope(expectation, context.experiment, wanted.to)
         good = statuses(wanted.good_status, expectation.where)
         edge = edge_ask(wanted.to, wanted.from_, expectation, context)
         return (

@@ -7,6 +7,7 @@ to its end.
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Protocol
 
 from meshchaos.errors import EvidenceError
 from meshchaos.evidence.edge_file import EdgeFile
-from meshchaos.evidence.requests import NEGLIGIBLE, POLL, QUIET, Requests, requests_of
+from meshchaos.evidence.requests import NEGLIGIBLE, POLL, QUIET, Begun, Requests, Standing, requests_of, standing
 from meshchaos.history.edges import EdgeRecord, Peer, StatPoint
 from meshchaos.history.probes import is_probe
 from meshchaos.mesh.seam import Proxy, ProxyLogLine, Replica
@@ -31,15 +32,23 @@ class Proxies(Protocol):
 @dataclass(slots=True)
 class _Watched:
     """One proxy. ``sends``, ``receives``: positions of the edges that it is a client, a server of. ``begun``: its own
-    counts when its log was first looked at, by side; ``logged``: the lines of that side since.
+    counts when its log was first looked at, by side; ``logged``: when the requests of that side's lines since started.
     """
 
     proxy: Proxy
     mark: int
     sends: list[int]
     receives: list[int]
-    begun: dict[str, Requests]
-    logged: dict[str, int]
+    begun: dict[str, Begun]
+    logged: dict[str, array[float]]
+
+    def sides(self) -> dict[str, list[int]]:
+        """Those that concern an edge, with the edges' positions."""
+        return {side: edges for side, edges in zip(_SIDES, (self.sends, self.receives), strict=True) if edges}
+
+    def standing(self, last: dict[str, Begun], active: dict[str, int]) -> dict[str, Standing]:
+        """How things stand with what had begun by then, by side."""
+        return {side: standing(self.begun[side], last[side], self.logged[side], active[side]) for side in last}
 
 
 class EdgeWatch:
@@ -110,8 +119,9 @@ class EdgeWatch:
             if not sends and not receives:
                 continue
             mark = 0 if new else proxy.log_mark()
-            begun = {side: Requests(0, 0) if new else requests_of(proxy, side) for side in _SIDES}
-            self._watched[proxy.name] = _Watched(proxy, mark, sends, receives, begun, dict.fromkeys(_SIDES, 0))
+            begun = {side: Begun(0.0, Requests(0, 0)) if new else Begun.first(proxy, side) for side in _SIDES}
+            logged: dict[str, array[float]] = {side: array("d") for side in _SIDES}
+            self._watched[proxy.name] = _Watched(proxy, mark, sends, receives, begun, logged)
 
     def _ends(self, replica: Replica) -> tuple[list[int], list[int]]:
         """The edges that a replica is a client, a server of; it joins their records where it is new."""
@@ -136,7 +146,7 @@ class EdgeWatch:
             if not lines:
                 return
             for line in lines:
-                watched.logged[line.side] += 1
+                watched.logged[line.side].append(line.start)
                 probe = is_probe(line.request_id)
                 if probe and self._seen is not None and line.side == "inbound":
                     self._seen(line)
@@ -172,40 +182,67 @@ class EdgeWatch:
                 for name, value in sorted(found.items()):
                     self._file.stat(position, StatPoint(now, one.proxy.name, name, value))
 
-    def _settle(self, deadline: float) -> dict[str, dict[str, Requests]]:
-        """Reads until nothing is in flight in any proxy that lives and nothing new was written for a while."""
+    def _settle(self, deadline: float) -> dict[str, dict[str, Standing]]:
+        """Reads until the lines of all that has begun by now are there, at both ends, though traffic may go on: first
+        those of requests that were sent, then those of their attempts at the servers. By name and side.
+        """
+        self._upto(deadline)
+        return self._upto(deadline)
+
+    def _upto(self, deadline: float) -> dict[str, dict[str, Standing]]:
+        """Where a proxy exposes no count, until nothing is in flight and nothing new was written for a while."""
+        there = self._there()
+        last = {
+            name: {side: Begun.last(watched.proxy, side) for side in watched.sides()}
+            for name, watched in self._watched.items()
+            if name in there
+        }
+        active = {name: {side: upto.requests.active for side, upto in sides.items()} for name, sides in last.items()}
         quiet_since = time.monotonic()
         while True:
-            living = {proxy.name for proxy in self._mesh.proxies()} & self._watched.keys()
-            states = {name: {side: requests_of(self._watched[name].proxy, side) for side in _SIDES} for name in living}
             marks = [watched.mark for watched in self._watched.values()]
             for watched in self._watched.values():
                 self._read(watched)
             now = time.monotonic()
-            busy = any(state.active for sides in states.values() for state in sides.values())
-            if busy or marks != [watched.mark for watched in self._watched.values()]:
+            if _any(active) or marks != [watched.mark for watched in self._watched.values()]:
                 quiet_since = now
-            if now - quiet_since >= QUIET or now >= deadline:
-                return states
+            found = {name: self._watched[name].standing(last[name], active[name]) for name in last}
+            whole = all(state.whole for states in found.values() for state in states.values())
+            if whole or now - quiet_since >= QUIET or now >= deadline:
+                return found
             time.sleep(POLL)
+            there = self._there()
+            last = {name: sides for name, sides in last.items() if name in there}
+            active = {
+                name: {side: requests_of(self._watched[name].proxy, side).active for side in last[name]}
+                for name in last
+            }
 
-    def _check_whole(self, watched: _Watched, states: dict[str, Requests]) -> None:
+    def _there(self) -> set[str]:
+        return {proxy.name for proxy in self._mesh.proxies()}
+
+    def _check_whole(self, watched: _Watched, states: dict[str, Standing]) -> None:
         """A log that lacks requests, and requests without an end, are a problem of the edges on that side."""
-        for side, concerned in (("outbound", watched.sends), ("inbound", watched.receives)):
-            begun, state, logged = watched.begun[side], states[side], watched.logged[side]
-            if not concerned or begun.total is None or state.total is None or state.total < begun.total:
+        for side, state in states.items():
+            concerned = watched.sides()[side]
+            if state.due is None or state.due < 0:
                 continue
-            due = state.total - begun.total - state.active
-            if state.active > NEGLIGIBLE * max(due, 1):
+            if state.active > NEGLIGIBLE * max(state.over, 1):
                 self._blame(concerned, f"{watched.proxy.name} still has {state.active} requests in flight")
-            if due - logged > NEGLIGIBLE * due:
-                text = f"the access log of {watched.proxy.name} lost lines: {logged:,} for {due:,} requests"
+            if state.over - state.logged > NEGLIGIBLE * state.over:
+                text = (
+                    f"the access log of {watched.proxy.name} lost lines: {state.logged:,} for {state.over:,} requests"
+                )
                 self._blame(concerned, text)
 
     def _blame(self, positions: Sequence[int], problem: str) -> None:
         for position in positions:
             record = self._records[position]
             self._records[position] = replace(record, problem=record.problem or problem)
+
+
+def _any(active: dict[str, dict[str, int]]) -> bool:
+    return any(open_ for sides in active.values() for open_ in sides.values())
 
 
 def _among(peers: Sequence[Peer], replica: Replica) -> bool:

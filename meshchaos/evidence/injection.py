@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from meshchaos.errors import EvidenceError
-from meshchaos.evidence.requests import NEGLIGIBLE, POLL, QUIET, Requests, requests_of
+from meshchaos.evidence.requests import NEGLIGIBLE, POLL, QUIET, Begun, Standing, requests_of, standing
 from meshchaos.history.probes import REFUSED
 from meshchaos.history.records import FaultRecord, Injection
 from meshchaos.mesh.seam import Proxy, ProxyLogLine
@@ -65,10 +65,10 @@ class _Watched:
     mark: int
     counter: str | None
     before: int | None
-    received: int | None
-    """Requests on the proof's side by the proxy's own count, when its log was first looked at; None: not exposed."""
-    logged: int = 0
-    """Lines of that side since."""
+    begun: Begun
+    """Requests on the proof's side by the proxy's own count, when its log was first looked at."""
+    logged: array[float] = field(default_factory=lambda: array("d"))
+    """When the request of each line of that side since started."""
     starts: array[float] = field(default_factory=lambda: array("d"))
     hits: array[float] = field(default_factory=lambda: array("d"))
     shown: list[ProxyLogLine] = field(default_factory=list)
@@ -117,21 +117,28 @@ class InjectionProver:
             _check_whole(watched, state)
         return replace(record, injections=tuple(injections))
 
-    def _settle(self, deadline: float) -> list[Requests]:
-        """Reads until nothing is in flight in any proxy and nothing new was written for a while; how things stand in
-        each then.
+    def _settle(self, deadline: float) -> list[Standing]:
+        """Reads until every request that has begun by now has its line, or nothing is in flight in any proxy and
+        nothing new was written for a while; how things stand then with what had begun.
         """
+        side = self._proof.side
+        last = [Begun.last(watched.proxy, side) for watched in self._watched]
+        active = [begun.requests.active for begun in last]
         quiet_since = time.monotonic()
         while True:
-            states = [requests_of(watched.proxy, self._proof.side) for watched in self._watched]
             marks = [watched.mark for watched in self._watched]
             self.collect()
             now = time.monotonic()
-            if any(state.active for state in states) or marks != [watched.mark for watched in self._watched]:
+            if any(active) or marks != [watched.mark for watched in self._watched]:
                 quiet_since = now
-            if now - quiet_since >= QUIET or now >= deadline:
-                return states
+            found = [
+                standing(watched.begun, upto, watched.logged, open_)
+                for watched, upto, open_ in zip(self._watched, last, active, strict=True)
+            ]
+            if all(state.whole for state in found) or now - quiet_since >= QUIET or now >= deadline:
+                return found
             time.sleep(POLL)
+            active = [requests_of(watched.proxy, side).active for watched in self._watched]
 
 
 def concerned(proof: Proof) -> LinePredicate:
@@ -184,21 +191,20 @@ def _begin(proxy: Proxy, proof: Proof) -> _Watched:
     # Envoy makes a counter at its first use: one that is not there yet stands at 0, if it is exposed at all.
     name = next(iter(sorted(counters)), None)
     before = sum(counters.values()) if counters else None
-    return _Watched(proxy, mark, name, before, requests_of(proxy, proof.side).total)
+    return _Watched(proxy, mark, name, before, Begun(0.0, requests_of(proxy, proof.side)))
 
 
-def _check_whole(watched: _Watched, state: Requests) -> None:
+def _check_whole(watched: _Watched, state: Standing) -> None:
     """Raises EvidenceError unless every request that the proxy counts has its line: a disk that is full, a log that
     somebody rotates or empties take lines away, and who knows whose.
     """
-    if watched.received is None or state.total is None:
+    if state.due is None:
         return
-    due = state.total - watched.received - state.active
-    if state.total < watched.received:
+    if state.due < 0:
         raise EvidenceError(f"{watched.proxy.name} was started anew in mid-run: its log may lack requests")
-    if due - watched.logged > NEGLIGIBLE * due:
+    if state.over - state.logged > NEGLIGIBLE * state.over:
         raise EvidenceError(
-            f"the access log of {watched.proxy.name} lost lines: {watched.logged:,} for {due:,} requests"
+            f"the access log of {watched.proxy.name} lost lines: {state.logged:,} for {state.over:,} requests"
         )
 
 
@@ -208,7 +214,8 @@ def _read(watched: _Watched, may_count: LinePredicate, proof: Proof) -> None:
         if not lines:
             return
         for line in lines:
-            watched.logged += line.side == proof.side
+            if line.side == proof.side:
+                watched.logged.append(line.start)
             if may_count(line):
                 watched.starts.append(line.start)
                 if proof.flag in line.flags:

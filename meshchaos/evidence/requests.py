@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,3 +32,57 @@ def requests_of(proxy: Proxy, side: str) -> Requests:
     totals = [value for name, value in found.items() if name.endswith("_total") and "_connect;" not in name]
     active = sum(value for name, value in found.items() if name.endswith("_active"))
     return Requests(active, sum(totals) if totals else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What one side of a proxy had counted at a moment: every request that started before ``at`` (epoch s) is in it, if
+    the moment is the first one, and none that started after it, if it is the last: the proxy is asked in between.
+    """
+
+    at: float
+    requests: Requests
+
+    @classmethod
+    def first(cls, proxy: Proxy, side: str) -> Begun:
+        """From here on."""
+        now = time.time()
+        return cls(now, requests_of(proxy, side))
+
+    @classmethod
+    def last(cls, proxy: Proxy, side: str) -> Begun:
+        """Up to here."""
+        found = requests_of(proxy, side)
+        return cls(time.time(), found)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What has become of the requests that began between two moments: ``due`` is their number (None: the proxy exposes
+    none; negative: it was started anew), ``logged`` how many have their lines, ``active`` how many are in flight.
+    """
+
+    active: int
+    due: int | None
+    logged: int
+
+    @property
+    def whole(self) -> bool:
+        return self.due is not None and self.due == self.logged
+
+    @property
+    def over(self) -> int:
+        """Those that must have a line."""
+        return (self.due or 0) - self.active
+
+
+def standing(first: Begun, last: Begun, starts: Sequence[float], active: int) -> Standing:
+    """``starts``: of the requests of every line of that side (epoch s); ``active``: in flight now. Traffic may go on
+    while the lines of what went before are waited for: what began later is left out.
+    """
+    logged = sum(first.at < start <= last.at for start in starts)
+    begun, ended = first.requests.total, last.requests.total
+    if begun is None or ended is None:
+        return Standing(active, None, logged)
+    due = ended - begun
+    return Standing(max(0, min(active, due - logged)), due, min(logged, due) if due > 0 else logged)

@@ -99,11 +99,14 @@ def _check_timing(found: Sequence[Fault], phase: Phase, problems: Problems, plac
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What expectations may be about. ``faults``: whether there are any."""
+    """What expectations may be about. ``faults``: whether there are any; ``existing``: whether the traffic is the
+    mesh's own.
+    """
 
     faults: bool
     phases: Sequence[Phase]
     loads: Sequence[Load]
+    existing: bool = False
 
 
 def expectations_of(
@@ -234,7 +237,7 @@ def _during(
 
 
 def _check_needs(key: str, scene: Scene, problems: Problems, place: Loc) -> None:
-    if key in _JUDGE_REQUESTS and not scene.loads:
+    if key in _JUDGE_REQUESTS and not scene.loads and not scene.existing:
         problems.add(f"{key} needs requests to judge, and spec.load is left out", place, at_key=True)
     if key in _JUDGE_FAULTS and not scene.faults:
         problems.add(f"{key} needs a fault, and spec.faults is left out", place, at_key=True)

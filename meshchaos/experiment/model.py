@@ -201,6 +201,8 @@ class Experiment:
     where: Where
     resolved: Mapping[str, Any] = field(default_factory=dict)
     overrides: tuple[tuple[str, str, Any], ...] = ()
+    existing: bool = False
+    """``load: existing``: there is no load of ours, what the mesh's users send is judged."""
 
     def phase(self, name: PhaseName) -> Phase | None:
         return next((phase for phase in self.phases if phase.name == name), None)

@@ -123,12 +123,13 @@ class _Reading:
         written = plain(root)
         problems = Problems(self.file, root)
         body = written.get("spec")
+        existing = False
         if isinstance(body, dict) and body.get("load") == "existing":
-            problems.add("judging the mesh's real traffic is not built yet: describe a load", ("spec", "load"))
+            existing = True
             del body["load"]
         doc = validate(ExperimentDoc, written, problems, ())
         if doc is not None and not problems.errors:
-            return self.built(doc, written, changed, mesh, problems)
+            return self.built(doc, written, changed, mesh, problems, existing=existing)
         if isinstance(body, dict):
             faults_of(_many(body.get("faults")), self.vocabulary.faults, problems, None)
             expectations_of(_many(body.get("expect")), self.vocabulary.checks, problems, None)
@@ -141,6 +142,8 @@ class _Reading:
         changed: tuple[Changed, ...],
         mesh: str | None,
         problems: Problems,
+        *,
+        existing: bool,
     ) -> Experiment:
         body = doc.spec
         some = bool(body.faults)
@@ -150,8 +153,8 @@ class _Reading:
         faults = faults_of(body.faults, self.vocabulary.faults, problems, fault_phase)
         if not body.expect:
             problems.add("says nothing: an experiment expects something", ("spec", "expect"))
-        expect = expectations_of(body.expect, self.vocabulary.checks, problems, Scene(some, phases, loads))
-        stop = _stop_if(body.stop_if, loads, problems)
+        expect = expectations_of(body.expect, self.vocabulary.checks, problems, Scene(some, phases, loads, existing))
+        stop = _stop_if(body.stop_if, loads, problems, existing=existing)
         if problems.errors:
             raise problems.error()
         limits = body.deadlines
@@ -169,17 +172,23 @@ class _Reading:
             confidence=body.confidence,
             deadlines=Deadlines(limits.live, limits.gone, limits.heal, limits.run),
             where=problems.where(()),
-            resolved=resolved(written, doc, mesh=mesh, loads=loads, phases=phases, folder=self.folder),
+            resolved=resolved(
+                written, doc, mesh=mesh, loads=loads, phases=phases, folder=self.folder, existing=existing
+            ),
             overrides=changed,
+            existing=existing,
         )
 
 
-def _stop_if(doc: StopIfDoc | None, loads: Sequence[Load], problems: Problems) -> StopIf | None:
+def _stop_if(doc: StopIfDoc | None, loads: Sequence[Load], problems: Problems, *, existing: bool) -> StopIf | None:
     if doc is None:
         return None
     below, place = doc.success, ("spec", "stopIf", "success")
     if loads:
         check_scope(below.load, below.request, loads, problems, place)
+    elif existing:
+        text = "stopIf looks at a load's requests as they end; real traffic is judged by the proxies' logs, at the end"
+        problems.add(text, place, at_key=True)
     else:
         problems.add("stopIf needs requests to judge, and spec.load is left out", place, at_key=True)
     return StopIf(below.below, below.load, below.request)

@@ -20,6 +20,7 @@ def resolved(
     loads: Sequence[Load],
     phases: tuple[Phase, ...],
     folder: Path,
+    existing: bool = False,
 ) -> dict[str, Any]:
     """Plain data that is the same experiment when it is read again, wherever it lies by then (paths are absolute)."""
     body = written["spec"]
@@ -31,6 +32,8 @@ def resolved(
         spec["mesh"] = mesh
     if loads:
         spec["load"] = [_load(one, load, folder) for one, load in zip(_many(body["load"]), loads, strict=True)]
+    elif existing:
+        spec["load"] = "existing"
     spec["phases"] = written_phases(phases, body.get("phases") or {}, faults=bool(doc.spec.faults))
     if "faults" in body:
         spec["faults"] = _many(body["faults"])

@@ -32,6 +32,9 @@ def json_schema(vocabulary: Vocabulary) -> dict[str, Any]:
     }
     body["properties"]["faults"] = _one_or_many([_reference(f"fault.{key}") for key in faults])
     body["properties"]["expect"] = _one_or_many([_reference(f"expect.{key}") for key in checks], at_least=1)
+    body["properties"]["load"]["anyOf"].append(
+        {"enum": ["existing"], "description": "What the mesh's own users send is judged, edge by edge."}
+    )
     patch = {"type": "object", "properties": _without(body["properties"], ("mesh", "overrides"))}
     definitions |= {f"{name}{_PATCH}": _patch(entry) for name, entry in definitions.items()}
     body["properties"]["overrides"] = {

@@ -240,6 +240,9 @@ def plan_words(plan: Plan) -> Iterator[str]:
             else f"{load.users} users (closed model)"
         )
         yield f"load {load.name}: {how}, {plan.entries[load.name].words}, to {load.target}"
+    if plan.experiment.existing:
+        watched = ", ".join(str(record.ask) for record in plan.edges)
+        yield f"load: what the mesh's own users send, by their proxies' logs{': ' + watched if watched else ''}"
     phases: list[tuple[PhaseName, float]] = [(phase.name, phase.at_most) for phase in plan.experiment.phases]
     for record in plan.probes:
         cells = f"{len(record.cells)} calls" if len(record.cells) != 1 else "1 call"

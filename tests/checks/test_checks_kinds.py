@@ -220,3 +220,17 @@ def test_a_plan_counts_the_share_of_one_request_and_not_closed_loads():
     whole = expectation("success", SuccessSpec(0.995))
     (need,) = SUCCESS.plan(whole, context(whole, loads=(load(rate=None),)))
     assert (need.planned, need.warning) == (None, None)
+
+
+def test_the_meshs_own_traffic_is_judged_on_an_edge_that_is_named():
+    for kind, spec in ((SUCCESS, SuccessSpec(0.99)), (LATENCY, LatencySpec({"p99": 1.0}))):
+        one = expectation(kind.kind.key, spec)
+        existing = replace(context(one, loads=()), experiment=replace(context(one).experiment, loads=(), existing=True))
+        with pytest.raises(FileError, match="name the edge whose requests are meant, with `to`"):
+            kind.checks(one, existing)
+        (check,) = kind.checks(replace(one, spec=replace(spec, to="ratings", from_=("reviews",))), existing)
+        assert check.name.startswith(f"{kind.kind.key} reviews -> ratings")
+    one = expectation("slo", SloSpec("payments"))
+    existing = replace(context(one), experiment=replace(context(one).experiment, loads=(), existing=True))
+    with pytest.raises(FileError, match="write its success and latency, each with the edge"):
+        SLO.checks(one, existing)

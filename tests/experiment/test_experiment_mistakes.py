@@ -555,8 +555,8 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     ("from: gateway", "from: [gateway]", ["9:11: spec.load.from: must be text, not a list"]),
     (
         "load:\n    target: http://bookinfo.example/productpage\n    from: gateway\n    rate: 200\n    arrivals: poisson\n    timeout: 10s",
-        "load: existing",
-        ["7:9: spec.load: judging the mesh's real traffic is not built yet: describe a load"],
+        "load: exisiting",
+        ["7:9: spec.load: must be a mapping, not 'exisiting'"],
     ),
     (
         "load:\n    target: http://bookinfo.example/productpage\n    from: gateway\n    rate: 200\n    arrivals: poisson\n    timeout: 10s\n",

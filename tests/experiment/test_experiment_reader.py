@@ -359,3 +359,29 @@ def test_specs_are_built_from_python_too() -> None:
         "(known: to, fixedDelay, from, percentage, match, at, replicas)",
         "delay: fixedDelay: a duration needs a unit: write 2ms or 2s",
     ]
+
+
+EXISTING = """\
+apiVersion: meshchaos.dev/v1
+kind: Experiment
+metadata: {name: users}
+spec:
+  load: existing
+  faults: {delay: {to: ratings, fixedDelay: 250ms}}
+  expect: {success: 99%}
+"""
+
+
+def test_the_meshs_own_traffic_needs_no_load_and_survives_its_own_copy() -> None:
+    experiment = one(EXISTING)
+    assert experiment.existing
+    assert experiment.loads == ()
+    again = one(dump(experiment.resolved))
+    assert (again.existing, again.loads) == (True, ())
+    assert not one(SHORT).existing
+    assert one(SHORT, sets=["spec.load=existing"]).existing
+
+
+def test_stop_if_sees_nothing_of_the_meshs_own_traffic() -> None:
+    with pytest.raises(UserError, match="stopIf looks at a load's requests as they end; real traffic is judged"):
+        one(EXISTING + "  stopIf: {success: {below: 50%}}\n")
