@@ -151,7 +151,7 @@ def test_a_timeout_cuts_in_time() -> None:
 def test_a_breaker_limits_each_proxy_by_itself() -> None:
     spec = CircuitBreakerSpec(to="stars", in_flight=2)
     two = [line(n, duration=1.5, proxy=proxy) for n in range(20) for proxy in ("a.shop", "b.shop")]
-    assert peaks_of(two, T0) == {"a.shop": 2, "b.shop": 2}
+    assert peaks_of(two, T0) == {("a.shop", ""): 2, ("b.shop", ""): 2}
     shed = [line(n + 0.5, 503, flags=("UO",), duration=0.001) for n in range(20)]
     assert verdicts(judged(CIRCUIT_BREAKER, spec, sorted(two + shed, key=lambda o: o.line.start))) == ["PASS"]
     assert verdicts(judged(CIRCUIT_BREAKER, spec, two)) == ["INVALID"], "nothing had to be shed"
@@ -161,6 +161,31 @@ def test_a_breaker_limits_each_proxy_by_itself() -> None:
     assert verdicts(judged(CIRCUIT_BREAKER, spec, many)) == ["FAIL"]
     waited = [line(n, 503, flags=("UO",), duration=0.9) for n in range(20)]
     assert verdicts(judged(CIRCUIT_BREAKER, spec, waited)) == ["FAIL"]
+
+
+def test_a_breaker_limits_each_cluster_by_itself_and_counts_what_was_sent_there() -> None:
+    spec = CircuitBreakerSpec(to="stars", in_flight=2, opens=False)
+    subsets = [f"outbound|80|{subset}|stars.shop" for subset in ("", "v1", "v2")]
+    each = [line(n, duration=1.5, cluster=cluster) for n in range(20) for cluster in subsets]
+    assert set(peaks_of(each, T0).values()) == {2}
+    (found,) = judged(CIRCUIT_BREAKER, spec, each)
+    assert found.verdict == "PASS"
+    assert "page.shop to subset v1: at most 2 in flight" in found.evidence
+    for flag, status, attempts in (("FI", 503, 0), ("UH", 503, 0), ("NR", 404, 0), ("UH", 503, 1)):
+        nowhere = [line(n, status, flags=(flag,), attempts=attempts, duration=1.5) for n in range(20) for _ in range(9)]
+        assert verdicts(judged(CIRCUIT_BREAKER, spec, ordered(each, nowhere))) == ["PASS"], flag
+    crowd = [line(n, duration=1.5, cluster=subsets[1]) for n in range(20) for _ in range(3)]
+    (found,) = judged(CIRCUIT_BREAKER, spec, ordered(each, crowd))
+    assert found.verdict == "FAIL"
+    assert "page.shop to subset v1 had 8 requests in flight at once, at most 2 asked" in found.reason
+
+
+def test_requests_that_were_tried_again_break_no_limit_for_sure() -> None:
+    spec = CircuitBreakerSpec(to="stars", in_flight=2, opens=False)
+    again = [line(n, duration=1.5, attempts=2) for n in range(20) for _ in range(3)]
+    (found,) = judged(CIRCUIT_BREAKER, spec, again)
+    assert found.verdict == "INCONCLUSIVE"
+    assert "had up to 6 requests in flight at once, at most 2 asked, but only 0 without those" in found.reason
 
 
 def arrivals(until: float, bad: float = 0.0) -> tuple[list[EdgeLine], list[EdgeLine]]:
