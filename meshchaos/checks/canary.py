@@ -7,7 +7,6 @@ the last replica tried alone; where attempts before that arrived nowhere, the ve
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from meshchaos.checks import sentences, words
 from meshchaos.checks.canary_needs import needs_of_canary
 from meshchaos.checks.decide import Rule, decide
-from meshchaos.checks.edge import EdgeCheck, is_good, never_arrived, server_of, tally_of
+from meshchaos.checks.edge import EdgeCheck, is_good, tally_of
+from meshchaos.checks.joining import calls_of
 from meshchaos.checks.kind import Check, CheckContext, Finding, Verdict
 from meshchaos.checks.latency import parse_quantile
 from meshchaos.checks.measured import quantile_name
@@ -90,30 +90,28 @@ class Arm:
 def arms_of(edge: Edge, phase: PhaseRecord, names: Sequence[str]) -> list[Arm]:
     """The attempts at each of the versions named. Raises UserError for one that is nobody's."""
     members = [_members(edge, name) for name in names]
+    calls = calls_of(edge)
+    given_up = {
+        id(one) for call in calls if "UT" in call.sent.line.flags for one in call.arrived if one.proxy == call.server
+    }
     received = between(edge.received, phase.start, phase.end)
-    given_up = {(one.line.request_id, server_of(edge, one)) for one in edge.sent if "UT" in one.line.flags}
-    lost = never_arrived(edge, between(edge.sent, phase.start, phase.end))
+    lost = [call for call in calls if phase.start <= call.sent.line.start < phase.end and call.lost]
     arms = []
     for mine in members:
         here = [one for one in received if one.proxy in mine]
-        bad = [not is_good(one.line) or (one.line.request_id, one.proxy) in given_up for one in here]
-        arm = Arm(tuple(one.line for one in here), tuple(bad))
-        arms.append(arm.with_lost([one.line for server, one in lost if server in mine]))
+        arm = Arm(tuple(one.line for one in here), tuple(not is_good(one.line) or id(one) in given_up for one in here))
+        arms.append(arm.with_lost([call.sent.line for call in lost if call.server in mine]))
     return arms
 
 
 def untraced(edge: Edge, phase: PhaseRecord) -> list[ProxyLogLine]:
     """A client's line for each attempt before the last that arrived nowhere: its replica is named by no proxy."""
-    arrived = {(one.line.request_id, one.proxy) for one in edge.received}
-    earlier = Counter(one.line.request_id for one in edge.received)
-    sent = between(edge.sent, phase.start, phase.end)
-    earlier.subtract(one.line.request_id for one in sent if (one.line.request_id, server_of(edge, one)) in arrived)
     found = []
-    for one in sent:
-        before = max(0, one.line.attempts - 1)
-        known = min(before, max(0, earlier[one.line.request_id]))
-        earlier[one.line.request_id] -= known
-        found += [one.line] * (before - known)
+    for call in calls_of(edge):
+        line = call.sent.line
+        if phase.start <= line.start < phase.end:
+            before = max(0, line.attempts - 1)
+            found += [line] * (before - min(before, len(call.arrived) - call.reached))
     return found
 
 

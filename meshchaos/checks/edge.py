@@ -79,27 +79,6 @@ def is_broken(line: ProxyLogLine) -> bool:
     return not line.status or (line.status < 500 and not BROKEN.isdisjoint(line.flags))
 
 
-def never_arrived(edge: Edge, lines: Iterable[EdgeLine]) -> list[tuple[str, EdgeLine]]:
-    """(replica, the client's line) of requests that failed and whose last attempt, sent there, is not in that replica's
-    log: the connection was refused or reset, or the client gave up. A frozen proxy logs nothing of what waits for it.
-    What the client's own breaker shed was sent nowhere.
-    """
-    arrived = {(one.line.request_id, one.proxy) for one in edge.received}
-    found = []
-    for one in lines:
-        server = server_of(edge, one)
-        lost = not is_good(one.line) and "UO" not in one.line.flags
-        if lost and server is not None and (one.line.request_id, server) not in arrived:
-            found.append((server, one))
-    return found
-
-
-def server_of(edge: Edge, one: EdgeLine) -> str | None:
-    """The replica that a client's line names as the last one tried."""
-    address = one.line.upstream_host.rpartition(":")[0]
-    return next((peer.name for peer in edge.record.servers if peer.address == address), None)
-
-
 def by_second(
     lines: Sequence[ProxyLogLine], start: float, end: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -2,7 +2,7 @@
 
 Outlier detection is each client proxy's own. That it ejected is what its statistic says
 (``outlier_detection.ejections_enforced_total``); that the replica took no requests meanwhile is what the servers' lines
-say, each of which is joined to its client by x-request-id. A time of ejection ends: then the replica is tried again,
+say, each of which is joined to its client's (``joining``). A time of ejection ends: then the replica is tried again,
 fails again and is left out again, so several such spells in one phase are right, each no longer than ``within``.
 """
 
@@ -14,7 +14,8 @@ from itertools import pairwise
 from typing import Annotated
 
 from meshchaos.checks import words
-from meshchaos.checks.edge import EdgeCheck, is_good, never_arrived
+from meshchaos.checks.edge import EdgeCheck, is_good
+from meshchaos.checks.joining import calls_of
 from meshchaos.checks.kind import Check, CheckContext, Finding, Verdict
 from meshchaos.checks.naming import edge_name, mistake, phases_of
 from meshchaos.checks.sentences import THIS_RUN
@@ -143,14 +144,12 @@ def _arrivals(edge: Edge) -> dict[tuple[str, str], list[_Arrival]]:
     """(client proxy, server replica) -> what arrived there, by time. What was refused or given up on arrived, too: the
     client's line names the host.
     """
-    clients = {one.line.request_id: one.proxy for one in edge.sent}
     found: dict[tuple[str, str], list[_Arrival]] = {}
-    for one in edge.received:
-        client = clients.get(one.line.request_id)
-        if client is not None:
-            found.setdefault((client, one.proxy), []).append(_Arrival(one.line.start, is_good(one.line)))
-    for server, one in never_arrived(edge, edge.sent):
-        found.setdefault((one.proxy, server), []).append(_Arrival(one.line.start, good=False))
+    for call in calls_of(edge):
+        for one in call.arrived:
+            found.setdefault((call.sent.proxy, one.proxy), []).append(_Arrival(one.line.start, is_good(one.line)))
+        if call.lost and call.server is not None:
+            found.setdefault((call.sent.proxy, call.server), []).append(_Arrival(call.sent.line.start, good=False))
     return {key: sorted(some, key=lambda one: one.at) for key, some in found.items()}
 
 

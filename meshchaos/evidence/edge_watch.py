@@ -128,6 +128,9 @@ class EdgeWatch:
         sends, receives = [], []
         place = replica.namespace
         peer = Peer(f"{replica.name}.{place}", replica.workload, replica.address, dict(replica.labels), sidecar=True)
+        # Replicas of one workload have one service account.
+        known = (one for record in self._records for one in (*record.clients, *record.servers) if _alike(one, replica))
+        peer = replace(peer, identity=next((one.identity for one in known), ""))
         for position, record in enumerate(self._records):
             clients, servers = record.clients, record.servers
             if _among(clients, replica):
@@ -247,7 +250,11 @@ def _any(active: dict[str, dict[str, int]]) -> bool:
 
 def _among(peers: Sequence[Peer], replica: Replica) -> bool:
     """Whether a replica is of a workload that stands there."""
-    return any(peer.workload == replica.workload and peer.name.endswith(f".{replica.namespace}") for peer in peers)
+    return any(_alike(peer, replica) for peer in peers)
+
+
+def _alike(peer: Peer, replica: Replica) -> bool:
+    return peer.workload == replica.workload and peer.name.endswith(f".{replica.namespace}")
 
 
 def _joined(peers: tuple[Peer, ...], peer: Peer) -> tuple[Peer, ...]:

@@ -13,13 +13,16 @@ from meshchaos.mesh.seam import ProxyLogLine
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One replica at an end of an edge. ``name`` is its Pod's, ``name.namespace``; ``address`` its IP."""
+    """One replica at an end of an edge. ``name`` is its Pod's, ``name.namespace``; ``address`` its IP; ``identity`` its
+    SPIFFE name, empty where it is not known.
+    """
 
     name: str
     workload: str
     address: str
     labels: Mapping[str, str] = field(default_factory=dict)
     sidecar: bool = True
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)

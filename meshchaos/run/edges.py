@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from meshchaos.checks.kind import Check
 from meshchaos.errors import FileError, UserError
-from meshchaos.faults.edge import pod_specs, source_of
+from meshchaos.faults.edge import identity_of, pod_specs, source_of
 from meshchaos.history.asks import EdgeAsk
 from meshchaos.history.edges import EdgeRecord, Peer
 from meshchaos.mesh.istio import destination_rules
@@ -61,8 +61,8 @@ def edge_of(ask: EdgeAsk, mesh: Snapshot, namespace: str) -> EdgeRecord:
         port=port.number,
         target_ports=_target_ports(service, port, servers, mesh),
         identities=source.identities if source else (),
-        clients=peers(clients),
-        servers=peers(servers),
+        clients=peers(clients, mesh),
+        servers=peers(servers, mesh),
         problem=problem,
         most_attempts=_most_attempts(mesh),
         subsets=_subsets(service, mesh),
@@ -71,14 +71,21 @@ def edge_of(ask: EdgeAsk, mesh: Snapshot, namespace: str) -> EdgeRecord:
 
 def _everywhere(ask: EdgeAsk, mesh: Snapshot) -> EdgeRecord:
     """What comes in at every sidecar."""
-    servers = peers([one for one in mesh.workloads if one.sidecar])
+    servers = peers([one for one in mesh.workloads if one.sidecar], mesh)
     return EdgeRecord(ask, "", "", "", 0, (), (), (), servers, problem=None if servers else "no workload has a sidecar")
 
 
-def peers(workloads: Sequence[Workload]) -> tuple[Peer, ...]:
+def peers(workloads: Sequence[Workload], mesh: Snapshot) -> tuple[Peer, ...]:
     """Their replicas, each of them."""
     return tuple(
-        Peer(f"{r.name}.{r.namespace}", one.name, r.address, dict(r.labels), r.sidecar or one.gateway)
+        Peer(
+            f"{r.name}.{r.namespace}",
+            one.name,
+            r.address,
+            dict(r.labels),
+            r.sidecar or one.gateway,
+            identity_of(one, mesh),
+        )
         for one in workloads
         for r in one.replicas
     )

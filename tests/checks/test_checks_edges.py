@@ -12,6 +12,7 @@ from histories import T0, context, expectation, load
 from meshchaos.checks.canary import CANARY, CanarySpec
 from meshchaos.checks.circuit_breaker import CIRCUIT_BREAKER, CircuitBreakerSpec, peaks_of
 from meshchaos.checks.ejection import EJECTION, EjectionSpec
+from meshchaos.checks.joining import calls_of
 from meshchaos.checks.kind import CheckKind, Finding
 from meshchaos.checks.retries import RETRIES, RetriesSpec
 from meshchaos.checks.success import SUCCESS, SuccessSpec
@@ -228,6 +229,34 @@ def test_a_bad_replica_is_ejected_in_time_and_comes_back() -> None:
     patient = replace(spec, returns=90.0)
     assert verdicts(judged(EJECTION, patient, sent, away, stats=ejections(1))) == ["INCONCLUSIVE"]
     assert verdicts(judged(EJECTION, spec, *arrivals(60.0, bad=99.0), stats=ejections(1))) == ["INVALID"]
+
+
+def test_a_trace_through_several_clients_is_joined_call_by_call() -> None:
+    """``page`` asks the bad replica and then ``front`` the good one, both with the x-request-id of their trace."""
+    sent, received = [], []
+    for n in range(600):
+        at, trace = n / 10, f"trace-{n}"
+        host, status = (2, 503) if at < 3.0 else (1, 200)
+        sent.append(line(at, status, proxy="page.shop", host=host, request_id=trace, duration=0.03))
+        received.append(line(at + 0.001, status, proxy=f"stars-{host}.shop", request_id=trace, duration=0.002))
+        sent.append(line(at + 0.05, proxy="front.shop", host=1, request_id=trace, duration=0.03))
+        received.append(line(at + 0.051, proxy="stars-1.shop", request_id=trace, duration=0.002))
+    (found,) = judged(EJECTION, EjectionSpec(to="stars", within=5.0), sent, received, stats=ejections(1))
+    assert found.verdict == "PASS", found.reason
+    assert "page.shop left stars-2.shop out 2.9 s after its first failure" in found.reason
+
+
+def test_two_calls_at_once_are_told_apart_by_the_identity_that_the_server_saw() -> None:
+    clients = tuple(Peer(f"{name}.shop", name, "10.1.0.1", identity=f"spiffe://x/{name}") for name in ("front", "page"))
+    record = EdgeRecord(EdgeAsk("stars"), "stars", "shop", "stars.shop", 80, (80,), (), clients, SERVERS)
+    sent = [line(1.0, proxy=peer.name, request_id="t") for peer in clients]
+    received = [line(1.001, proxy=f"stars-{n}.shop", request_id="t", peer=f"spiffe://x/{name}")
+                for n, name in ((1, "page"), (2, "front"))]  # fmt: skip
+    front, page = calls_of(Edge(record, tuple(sent), tuple(received)))
+    assert [one.proxy for one in front.arrived] == ["stars-2.shop"]
+    assert [one.proxy for one in page.arrived] == ["stars-1.shop"]
+    plain = [replace(one, line=replace(one.line, peer="")) for one in received]
+    assert sum(len(call.arrived) for call in calls_of(Edge(record, tuple(sent), tuple(plain)))) == 2
 
 
 def arms(canary_bad: int, *, n: int = 3000, slow: float = 0.02) -> tuple[list[EdgeLine], list[EdgeLine]]:
