@@ -10,20 +10,26 @@ from meshchaos.faults.edge import identity_of, pod_specs, source_of
 from meshchaos.history.asks import EdgeAsk
 from meshchaos.history.edges import EdgeRecord, Peer
 from meshchaos.mesh.istio import destination_rules
+from meshchaos.mesh.istio.mesh_config import mesh_config
 from meshchaos.mesh.istio.ports import target_port
 from meshchaos.mesh.istio.services import Service, ServicePort, find_service, workloads_of
+from meshchaos.mesh.objects import Manifest
 from meshchaos.mesh.seam import Snapshot, Workload
 
 
-def edges_of(checks: Sequence[Check], mesh: Snapshot, namespace: str) -> tuple[EdgeRecord, ...]:
-    """Every edge asked for, each once. Raises FileError, at the expectation that asked, for a name that is nobody's."""
+def edges_of(
+    checks: Sequence[Check], mesh: Snapshot, namespace: str, changed: Sequence[Manifest] = ()
+) -> tuple[EdgeRecord, ...]:
+    """Every edge asked for, each once. ``changed``: objects as the run's own faults will make them. Raises FileError,
+    at the expectation that asked, for a name that is nobody's.
+    """
     found: dict[EdgeAsk, EdgeRecord] = {}
     for check in checks:
         for ask in getattr(check, "asks", ()):
             if not isinstance(ask, EdgeAsk) or ask in found:
                 continue
             try:
-                found[ask] = edge_of(ask, mesh, namespace)
+                found[ask] = edge_of(ask, mesh, namespace, changed)
             except UserError as error:
                 where = getattr(check, "where", None)
                 if where is None or isinstance(error, FileError):
@@ -32,7 +38,7 @@ def edges_of(checks: Sequence[Check], mesh: Snapshot, namespace: str) -> tuple[E
     return tuple(found.values())
 
 
-def edge_of(ask: EdgeAsk, mesh: Snapshot, namespace: str) -> EdgeRecord:
+def edge_of(ask: EdgeAsk, mesh: Snapshot, namespace: str, changed: Sequence[Manifest] = ()) -> EdgeRecord:
     """One edge. Raises UserError for names that are nobody's, and for a service whose port is not clear.
 
     Clients without a sidecar leave no lines; where all are such, ``problem`` says so.
@@ -64,7 +70,7 @@ def edge_of(ask: EdgeAsk, mesh: Snapshot, namespace: str) -> EdgeRecord:
         clients=peers(clients, mesh),
         servers=peers(servers, mesh),
         problem=problem,
-        most_attempts=_most_attempts(mesh),
+        most_attempts=_most_attempts(mesh, changed),
         subsets=_subsets(service, mesh),
     )
 
@@ -91,12 +97,18 @@ def peers(workloads: Sequence[Workload], mesh: Snapshot) -> tuple[Peer, ...]:
     )
 
 
-def _most_attempts(mesh: Snapshot) -> int:
-    """One, and the retries of Istio's default policy (2), or more where any route has more."""
-    retries = [2]
-    for owner in mesh.of_kind("VirtualService"):
-        for route in (owner.get("spec") or {}).get("http") or ():
-            retries.append(int((route.get("retries") or {}).get("attempts") or 0))
+def _most_attempts(mesh: Snapshot, changed: Sequence[Manifest]) -> int:
+    """One, and the most retries that the default policy (Istio's own: 2) or any route has, before the faults or under
+    them.
+    """
+    default = (mesh_config(mesh.objects).get("defaultHttpRetryPolicy") or {}).get("attempts")
+    retries = [int(default or 2)]
+    for owner in (*mesh.objects, *changed):
+        spec = owner.get("spec") or {}
+        if owner.get("kind") == "VirtualService":
+            retries += [int((route.get("retries") or {}).get("attempts") or 0) for route in spec.get("http") or ()]
+        elif owner.get("kind") == "HTTPRoute":
+            retries += [int((rule.get("retry") or {}).get("attempts") or 0) for rule in spec.get("rules") or ()]
     return 1 + max(retries)
 
 

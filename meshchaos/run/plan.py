@@ -120,6 +120,7 @@ def make_plan(
     ]
     needs, short = sample_needs(experiment, kinds, slos, assume, judged=len(checks))
     probes = probes_of(checks, snapshot, namespace)
+    diffs = object_diffs(snapshot, [change for placement in placements for change in placement.changes])
     return Plan(
         experiment=experiment,
         run_id=run_id,
@@ -128,11 +129,11 @@ def make_plan(
         placements=placements,
         checks=checks,
         entries=entries,
-        diffs=object_diffs(snapshot, [change for placement in placements for change in placement.changes]),
+        diffs=diffs,
         seconds=seconds,
         needs=tuple(needs),
         warnings=(*warnings, *short, *shortages(experiment, probes)),
-        edges=edges_of(checks, snapshot, namespace),
+        edges=edges_of(checks, snapshot, namespace, [diff.after for diff in diffs]),
         queries=queries,
         prometheus=prometheus,
         timings=placed.timings,

@@ -105,6 +105,14 @@ def test_retries_in_clusters_pass_no_amplification_and_fail_by_blocks_of_seconds
     assert found.verdict == "FAIL"
 
 
+def test_more_attempts_than_any_route_allows_leave_the_amplification_open() -> None:
+    spec = RetriesSpec(to="stars", from_=("page",), amplification=2)
+    for attempts, verdict in ((3, "PASS"), (4, "INVALID")):  # Istio's default: two retries
+        (found,) = judged(RETRIES, spec, [line(n / 10, attempts=attempts if n == 7 else 1) for n in range(400)])
+        assert found.verdict == verdict
+    assert "a request took 4 attempts, more than any route allows (3)" in found.reason
+
+
 def test_no_failed_attempt_tests_no_retry_and_no_request_nothing() -> None:
     assert verdicts(judged(RETRIES, RETRY, [line(n) for n in range(50)])) == ["INVALID", "PASS"]
     assert verdicts(judged(RETRIES, RETRY, [line(n) for n in range(3)])) == ["INVALID", "INCONCLUSIVE"]
