@@ -94,9 +94,9 @@ class TimeoutCheck(EdgeCheck):
         else:
             which = "each attempt" if self.per_try else "the request"
             text = (
-                f"{THIS_RUN} all {words.count(len(cut))} that were still open after {words.seconds(self.after)} were "
-                f"cut by the proxy, {which} within {words.seconds(self.tolerance)}; the longest request lasted "
-                f"{words.seconds(longest)}"
+                f"{THIS_RUN} {words.count(len(cut))} of {words.plural(len(reached), 'request')} still open after "
+                f"{words.seconds(self.after)} were cut by the proxy, {which} within {words.seconds(self.tolerance)}; "
+                f"the longest lasted {words.seconds(longest)}"
             )
         return Finding(
             kind=self.kind,
