@@ -11,7 +11,7 @@ from meshchaos.checks.denial import FEWEST, call_words
 from meshchaos.checks.kind import CheckContext, Finding, Verdict
 from meshchaos.checks.naming import probed_phases, scoped_name
 from meshchaos.checks.phases import worst
-from meshchaos.checks.probing import NO_CHAIN, Witness, witness
+from meshchaos.checks.probing import NO_CHAIN, End, Witness, witness
 from meshchaos.experiment.fields import About, OneOrMany, Text, spec
 from meshchaos.experiment.model import Expectation, PhaseName, SpecKind, Where
 from meshchaos.history.asks import EdgeAsk, ProbeAsk
@@ -102,29 +102,12 @@ class MutualTlsCheck:
                 f"{wrong[0].proxy} {who}: {line.method} {line.path}"
             )
             return self._found(Verdict.FAIL, text, n)
-        for at, cell in enumerate(probed.record.cells):
-            probes = [probe for probe in probed.probes if probe.cell == at and probe.phase == name]
-            accepted = [probe for probe in probes if seen.received.get(probe.id)]
-            if accepted:
-                text = f"{when} plaintext was taken: {call_words(cell, self.ask.tokens)}, {_taken(accepted[0], seen)}"
-                return self._found(Verdict.FAIL, text, n)
-            refusals = [seen.fate(probe) for probe in probes]
-            counted = [fate for fate in refusals if fate.end.name == "REFUSED"]
-            if any(fate.end.name == "REACHED" for fate in refusals):
-                text = f"{when} plaintext was answered: {call_words(cell, self.ask.tokens)}"
-                return self._found(Verdict.FAIL, text, n)
-            if probes and not seen.exposed:
-                text = (
-                    f"no server's proxy exposes {NO_CHAIN}, so nothing shows that plaintext was refused; add it to "
-                    "proxyStatsMatcher.inclusionRegexps"
-                )
-                return self._found(Verdict.INVALID, text, n)
-            if len(counted) < FEWEST:
-                text = (
-                    f"{when} only {words.plural(len(counted), 'plaintext probe')} of {cell.to} was seen refused, and "
-                    f"it takes {FEWEST}"
-                )
-                return self._found(Verdict.INCONCLUSIVE, text, n)
+        # Plaintext that was taken somewhere outweighs what is not known elsewhere.
+        plain = worst(
+            [self._refusals(at, name, probed=probed, seen=seen, n=n) for at in range(len(probed.record.cells))]
+        )
+        if plain.verdict is not Verdict.PASS:
+            return plain
         if not n:
             return self._found(Verdict.INVALID, f"{when} no request arrived, so none arrived over mutual TLS")
         if phase.broken_off:
@@ -133,6 +116,32 @@ class MutualTlsCheck:
         return self._found(
             Verdict.PASS, f"{when} all {words.plural(n, 'request')} arrived over mutual TLS ({who}), plaintext never", n
         )
+
+    def _refusals(self, at: int, name: PhaseName, *, probed: Probed, seen: Witness, n: int) -> Finding:
+        """Whether the plaintext probes of one cell were refused in a phase."""
+        cell, when = probed.record.cells[at], words.phase(name)
+        probes = [probe for probe in probed.probes if probe.cell == at and probe.phase == name]
+        accepted = [probe for probe in probes if seen.received.get(probe.id)]
+        if accepted:
+            text = f"{when} plaintext was taken: {call_words(cell, self.ask.tokens)}, {_taken(accepted[0], seen)}"
+            return self._found(Verdict.FAIL, text, n)
+        fates = [seen.fate(probe) for probe in probes]
+        if any(fate.end is End.REACHED for fate in fates):
+            return self._found(Verdict.FAIL, f"{when} plaintext was answered: {call_words(cell, self.ask.tokens)}", n)
+        if probes and not seen.exposed:
+            text = (
+                f"no server's proxy exposes {NO_CHAIN}, so nothing shows that plaintext was refused; add it to "
+                "proxyStatsMatcher.inclusionRegexps"
+            )
+            return self._found(Verdict.INVALID, text, n)
+        counted = sum(fate.end is End.REFUSED for fate in fates)
+        if counted < FEWEST:
+            text = (
+                f"{when} only {words.plural(counted, 'plaintext probe')} of {cell.to} was seen refused, and "
+                f"it takes {FEWEST}"
+            )
+            return self._found(Verdict.INCONCLUSIVE, text, n)
+        return self._found(Verdict.PASS, f"{when} plaintext was refused at {cell.to}", n)
 
     def _found(self, verdict: Verdict, reason: str, n: int = 0) -> Finding:
         return Finding(self.kind, self.name, self.during, verdict, reason, n=n, line=self.where.line)

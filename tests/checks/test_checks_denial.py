@@ -164,6 +164,29 @@ def test_mutual_tls(peers: list[str], accepted: bool, looks: bool, verdict: Verd
     assert words in found.reason
 
 
+def test_plaintext_taken_at_one_service_outweighs_too_few_probes_of_another() -> None:
+    wanted = expectation("mutualTLS", build(MUTUAL_TLS.kind, {"all": True}))
+    (check,) = MUTUAL_TLS.checks(wanted, context(wanted, lengths=(("observe", 20),), faults=False, loads=()))
+    probes = [Probe(cell, "observe", probe_id(RUN, cell, cell), T0 + 2, T0 + 2.1, 0, "reset") for cell in (0, 1)]
+    lines = (logged(request_id(RUN, 0, 0), T0 + 1, **THROUGH), logged(probes[1].id, T0 + 2, **RBAC, peer=""))
+    points = (StatPoint(T0, "web-1.shop", "listener.x.no_filter_chain_match", 0),)
+    servers = tuple(Peer(f"{name}-1.shop", name, f"127.64.0.{at}") for at, name in enumerate(("web", "api"), 2))
+    record = EdgeRecord(check.arrivals, "", "", "", 0, (), (), (), servers)
+    cells = tuple(Cell("outside", f"{name}.shop:80", "GET", "/", f"http://{name}:80/") for name in ("web", "api"))
+    history = History(
+        phases(observe=20),
+        (),
+        {},
+        (),
+        0.95,
+        edges={check.arrivals: Edge(record, (), lines, points)},
+        probes={check.ask: Probed(ProbeRecord(check.ask, cells), tuple(probes))},
+    )
+    found = check.judge(history, alpha=0.05)
+    assert found.verdict is Verdict.FAIL
+    assert "plaintext was taken: outside -> api.shop:80" in found.reason
+
+
 def test_left_out_phases_are_all_phases_and_names_tell_calls_apart() -> None:
     one = expectation("denied", build(DENIED.kind, {"to": "api", "notFrom": "page", "paths": "/x", "token": "garbage"}))
     (check,) = DENIED.checks(one, context(one))
