@@ -185,6 +185,9 @@ class FakeMesh:
     def hits(self) -> Mapping[str, int]:
         return {}
 
+    def signing_key(self, issuer: str) -> str | None:
+        return None
+
     def without_versions(self) -> dict[Ref, Any]:
         """The objects as they are, but for what every write moves."""
         found = {}

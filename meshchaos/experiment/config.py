@@ -66,12 +66,13 @@ class Workload:
 @dataclass(frozen=True, slots=True)
 class LocalMeshConfig:
     """``manifests``: absolute files and folders. ``inject``: by Istio's labels, or a sidecar for everybody.
-    A Deployment that is not in ``workloads`` is ``Stub()``.
+    A Deployment that is not in ``workloads`` is ``Stub()``. ``issuers``: of tokens, whose keys the mesh makes itself.
     """
 
     manifests: tuple[Path, ...]
     workloads: Mapping[str, Workload] = field(default_factory=dict)
     inject: Literal["labels", "all"] = "labels"
+    issuers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,7 @@ def _local(doc: LocalDoc, problems: Problems, loc: Loc, folder: Path) -> LocalMe
         name: Workload(name, _runs(workload, folder), problems.where((*loc, "workloads", name)))
         for name, workload in doc.workloads.items()
     }
-    return LocalMeshConfig(tuple(paths), workloads, doc.inject)
+    return LocalMeshConfig(tuple(paths), workloads, doc.inject, doc.issuers)
 
 
 def _runs(doc: WorkloadDoc, folder: Path) -> Stub | Program:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from meshchaos.experiment.document import Count, Headers, Method, Target
 from meshchaos.experiment.fields import (
+    About,
     Duration,
     HttpStatus,
     MaybeSecret,
@@ -122,6 +123,7 @@ class LocalDoc:
     manifests: OneOrMany[Text]
     workloads: Mapping[str, WorkloadDoc] = dataclasses.field(default_factory=dict)
     inject: Literal["labels", "all"] = "labels"
+    issuers: Annotated[OneOrMany[Text], About("token issuers that the mesh plays, with keys made at its start")] = ()
 
     def check(self) -> None:
         if not self.manifests:

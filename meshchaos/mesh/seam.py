@@ -216,5 +216,10 @@ class Mesh(Protocol):
         that count. Raises MeshGone.
         """
 
+    def signing_key(self, issuer: str) -> str | None:
+        """The private key, in PEM, of a token issuer that the mesh itself plays; None for any other. Never write it
+        down. Raises MeshGone.
+        """
+
     def close(self) -> None:
         """Gives the mesh up; one that this process started ends with it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,16 +14,21 @@ from meshchaos.experiment.model import Issuer, Secret, Token
 from meshchaos.experiment.secrets import resolve
 
 GARBAGE: Final = "garbage.that-is.no-token"
+SUBJECT: Final = "meshchaos"
+"""``sub`` where no claim says otherwise: without any, no ``requestPrincipals`` matches (``<issuer>/<subject>``)."""
 LIFETIME: Final = 24 * 3600.0
 """Seconds that a token is good for; longer than any run."""
 EXPIRED: Final = 3600.0
 """Seconds ago that an expired one ended: more than the minute of clock skew that proxies allow."""
 
 
-def bearer(token: Token, issuers: Mapping[str, Issuer], folder: Path) -> str | None:
-    """What goes behind ``Bearer``; None for no token. ``folder``: where the paths of secrets begin.
+def bearer(
+    token: Token, issuers: Mapping[str, Issuer], folder: Path, played: Callable[[str], str | None] = lambda issuer: None
+) -> str | None:
+    """What goes behind ``Bearer``; None for no token. ``folder``: where the paths of secrets begin. ``played``: the
+    private key (PEM) of an issuer that the mesh plays, which goes before ``issuers``: the mesh takes no other.
 
-    Raises UserError: no such secret, an issuer that meshchaos.yaml does not name, a key that is none.
+    Raises UserError: no such secret, an issuer that nobody has a key of, a key that is none.
     """
     if token.kind == "none":
         return None
@@ -31,45 +36,57 @@ def bearer(token: Token, issuers: Mapping[str, Issuer], folder: Path) -> str | N
         return GARBAGE
     if token.kind != "signed":
         return resolve(Secret(token.kind, token.name), folder=folder)
-    issuer = issuers.get(token.name)
-    if issuer is None:
-        known = f"it names {', '.join(issuers)}" if issuers else "it names none"
+    pem, named = played(token.name), issuers.get(token.name)
+    if pem is None and named is None:
+        known = f"; it names {', '.join(issuers)}" if issuers else ""
         raise UserError(
-            f"no key signs for the issuer {token.name!r}: name one in meshchaos.yaml, issuers: "
-            f"{{{token.name!r}: {{keyFile: key.pem}}}} ({known})"
+            f"no key signs for the issuer {token.name!r}: give its private key in meshchaos.yaml, "
+            f'issuers: {{"{token.name}": {{keyFile: key.pem}}}}, or let a local mesh play it, '
+            f'local: {{issuers: ["{token.name}"]}}{known}'
         )
     now = time.time()
     ends = now - EXPIRED if token.expired else now + LIFETIME
-    claims = {"iss": token.name, "iat": int(ends - LIFETIME), "exp": int(ends)}
-    return sign({**claims, **(json.loads(token.claims) if token.claims else {})}, issuer)
+    claims = {"iss": token.name, "sub": SUBJECT, "iat": int(ends - LIFETIME), "exp": int(ends)}
+    claims |= json.loads(token.claims) if token.claims else {}
+    if pem is not None:
+        return sign(claims, pem.encode(), f"the mesh's key for {token.name}")
+    assert named is not None
+    return sign(claims, _read(named.key_file), named.key_file, named.key_id)
 
 
-def sign(claims: Mapping[str, Any], issuer: Issuer) -> str:
-    """A JWT in compact form: RS256, ES256 or ES384, as the key is. Raises UserError for a key that is none."""
-    key, algorithm = _key(issuer.key_file)
-    head = {"alg": algorithm, "typ": "JWT", **({"kid": issuer.key_id} if issuer.key_id else {})}
+def sign(claims: Mapping[str, Any], pem: bytes, place: str, key_id: str | None = None) -> str:
+    """A JWT in compact form: RS256, ES256 or ES384, as the key is. ``place`` tells people where the key is from.
+    Raises UserError for a key that is none.
+    """
+    key, algorithm = _key(pem, place)
+    head = {"alg": algorithm, "typ": "JWT", **({"kid": key_id} if key_id else {})}
     signed = f"{_encoded(json.dumps(head).encode())}.{_encoded(json.dumps(claims).encode())}"
     return f"{signed}.{_encoded(_signature(key, algorithm, signed.encode()))}"
 
 
-def _key(path: str) -> tuple[Any, str]:
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"the key {path} cannot be read: {error.strerror}") from error
+
+
+def _key(pem: bytes, place: str) -> tuple[Any, str]:
     try:
         from cryptography.hazmat.primitives.asymmetric import ec, rsa
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
     except ImportError as error:
         raise UserError("signing tokens takes the package cryptography: pip install 'meshchaos[local]'") from error
     try:
-        key = load_pem_private_key(Path(path).read_bytes(), password=None)
-    except OSError as error:
-        raise UserError(f"the key {path} cannot be read: {error.strerror}") from error
+        key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError) as error:  # their words may quote the file
-        raise UserError(f"{path} is no private key in PEM without a password") from error
+        raise UserError(f"{place} is no private key in PEM without a password") from error
     if isinstance(key, rsa.RSAPrivateKey):
         return key, "RS256"
     curve = key.curve.name if isinstance(key, ec.EllipticCurvePrivateKey) else ""
     algorithm = {"secp256r1": "ES256", "secp384r1": "ES384"}.get(curve)
     if algorithm is None:
-        raise UserError(f"{path}: tokens are signed with RSA keys, or ECDSA keys on P-256 or P-384")
+        raise UserError(f"{place}: tokens are signed with RSA keys, or ECDSA keys on P-256 or P-384")
     return key, algorithm
 
 

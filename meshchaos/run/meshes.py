@@ -44,6 +44,7 @@ def local_spec(catalog: Catalog, name: str, logs: Path) -> MeshSpec:
         manifests=tuple(objects),
         workloads={workload: _runs(one) for workload, one in local.workloads.items()},
         inject_all=local.inject == "all",
+        issuers=local.issuers,
     )
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,14 +73,24 @@ class Plan:
             self.experiment, self.entries, run_id=self.run_id, seed=self.seed, folder=folder, seconds=self.seconds
         )
 
-    def tokens(self) -> tuple[tuple[str | None, ...], ...]:
-        """What goes behind ``Bearer`` in each of ``probes``, by its ask's tokens. Raises UserError for a secret that
-        is not there, and for an issuer without a key. Never write the answer down.
+    def tokens(self, played: Callable[[str], str | None]) -> tuple[tuple[str | None, ...], ...]:
+        """What goes behind ``Bearer`` in each of ``probes``, by its ask's tokens. ``played``: ``Mesh.signing_key``.
+        Raises FileError, at the expectation, for a secret that is not there, and for an issuer without a key. Never
+        write the answer down.
         """
         from meshchaos.probes.tokens import bearer
 
         folder = Path(self.experiment.where.file).parent
-        return tuple(tuple(bearer(one, self.issuers, folder) for one in record.ask.tokens) for record in self.probes)
+        found = []
+        for record in self.probes:
+            with at_place(self._place_of(record)):
+                found.append(tuple(bearer(one, self.issuers, folder, played) for one in record.ask.tokens))
+        return tuple(found)
+
+    def _place_of(self, record: ProbeRecord) -> Where:
+        """Of the first expectation that asks for it."""
+        check = next((one for one in self.checks if record.ask in asks_of((one,))), None)
+        return getattr(check, "where", None) or self.experiment.where
 
 
 def make_plan(

@@ -155,9 +155,10 @@ class Suite:
             for mesh in self._meshes.values():
                 refuse_held(mesh, self.catalog.heal_command(mesh.name), time.time())
             for experiment in self.experiments:
-                plan = self._plan(experiment, self._meshes[self.mesh_name(experiment)], new_run_id())
+                mesh = self._meshes[self.mesh_name(experiment)]
+                plan = self._plan(experiment, mesh, new_run_id())
                 plan.load_plans(self.output)
-                plan.tokens()
+                plan.tokens(mesh.signing_key)
                 if plan.queries and plan.prometheus is not None:
                     Prometheus(plan.prometheus).close()  # its secrets and its CA are there
         except MeshchaosError:

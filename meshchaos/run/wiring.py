@@ -83,7 +83,7 @@ def _prober(scene: Scene) -> Prober | None:
     return Prober(
         scene.mesh,
         plan.probes,
-        plan.tokens(),
+        plan.tokens(scene.mesh.signing_key),
         scene.folder,
         lambda records: scene.emit(events.ProbesSent(scene.clock.now(), tuple(records))),
         run_id=plan.run_id,

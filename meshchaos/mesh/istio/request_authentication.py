@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from meshchaos.mesh.istio.order import namespace_of
@@ -38,14 +38,16 @@ def key_source(rule: Mapping[str, Any]) -> str | None:
     return str(rule["jwksUri"] if rule.get("jwksUri") else str(rule["issuer"]).removesuffix("/") + DISCOVERY)
 
 
-def key_sources(objects: Iterable[Manifest]) -> dict[str, str]:
-    """All that have to be fetched -> how long that may take (the first rule's duration counts)."""
+def key_sources(objects: Iterable[Manifest], but: Collection[str] = ()) -> dict[str, str]:
+    """All that have to be fetched -> how long that may take (the first rule's duration counts). ``but``: issuers
+    whose keys are known.
+    """
     found: dict[str, str] = {}
     for policy in objects:
         if policy.get("kind") == KIND:
             for rule in (policy.get("spec") or {}).get("jwtRules") or ():
                 source = key_source(rule)
-                if source is not None:
+                if source is not None and rule.get("issuer") not in but:
                     found.setdefault(source, str(rule.get("timeout") or FETCH_TIMEOUT))
     return found
 

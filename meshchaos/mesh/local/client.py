@@ -166,6 +166,11 @@ class LocalMesh:
         found = self._connection.call("stubs")
         return {name: int(counters["hits"]) for name, counters in found.items() if counters is not None}
 
+    def signing_key(self, issuer: str) -> str | None:
+        """See ``Mesh``."""
+        found: str | None = self._connection.call("signing_key", {"issuer": issuer})
+        return found
+
     def kill(self, names: Sequence[str], *, restart_after: float | None = 3.0) -> None:
         """SIGKILL for replicas (``name.namespace``): proxy and program. Their endpoints are gone when this returns;
         new ones come ``restart_after`` seconds later (None: never). Raises NotFound.

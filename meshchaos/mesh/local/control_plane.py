@@ -19,6 +19,7 @@ from meshchaos.mesh.changes import Change
 from meshchaos.mesh.istio.request_authentication import KIND
 from meshchaos.mesh.local import translate
 from meshchaos.mesh.local.certificates import IDENTITY
+from meshchaos.mesh.local.issuers import PlayedIssuer
 from meshchaos.mesh.local.keys import KeyStore
 from meshchaos.mesh.local.objects.controller import owner_of, reconcile
 from meshchaos.mesh.local.objects.store import Event, Store, Transaction
@@ -57,7 +58,9 @@ class ControlPlane:
         self._absent: list[Ref] = []
         self._touched: dict[Ref, set[str]] = {}
         self._plain: ReplicaState | None = None
-        self._keys = KeyStore(lambda: placement.service_addresses(self.store.objects()))
+        self.issuers = {name: PlayedIssuer(name) for name in spec.issuers}
+        self._played = {name: one.jwks for name, one in self.issuers.items()}
+        self._keys = KeyStore(lambda: placement.service_addresses(self.store.objects()), self._played)
         self._index: translate.Index | None = None
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -252,6 +255,7 @@ class ControlPlane:
             service_addresses=self._placement.service_addresses(objects),
             log_headers=self._log_headers,
             keys=self._keys.keys,
+            played=self._played,
         )
 
     def _reconcile(self, transaction: Transaction) -> tuple[list[ReplicaState], list[ReplicaState]]:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from urllib.parse import urlsplit, urlunsplit
 
 from meshchaos.mesh.istio.hosts import DOMAIN
@@ -25,11 +25,12 @@ _LARGEST = 1 << 20
 
 class KeyStore:
     """The keys by their source; those of policies that went stay, since one may be on its way in. ``addresses`` gives
-    the virtual addresses of Services at the moment.
+    the virtual addresses of Services at the moment; ``played``: issuers whose keys are the mesh's own.
     """
 
-    def __init__(self, addresses: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(self, addresses: Callable[[], Mapping[str, str]], played: Collection[str] = ()) -> None:
         self._addresses = addresses
+        self._played = played
         self._keys: dict[str, str] = {}
         self._fetched: dict[str, float] = {}
         self._told: dict[str, str] = {}
@@ -41,13 +42,13 @@ class KeyStore:
 
     def inside(self, objects: Iterable[Manifest]) -> bool:
         """Whether a source is a Service of this mesh, which is reached by the plain side."""
-        return any(self._service(source) is not None for source in key_sources(objects))
+        return any(self._service(source) is not None for source in key_sources(objects, self._played))
 
     async def fetch(self, objects: Iterable[Manifest], *, missing_only: bool = False, inside: bool = True) -> bool:
         """Gets what the objects need: all that is missing, and what is old; returns whether keys changed.
         ``missing_only``: what is there stays. ``inside`` False: Services of this mesh are left for later.
         """
-        wanted = key_sources(objects)
+        wanted = key_sources(objects, self._played)
         before = dict(self._keys)
         due = [
             source

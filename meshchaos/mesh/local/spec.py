@@ -36,7 +36,8 @@ class ProgramSpec:
 class MeshSpec:
     """``manifests``: the objects, in the order of the files. ``workloads``: how Deployments run, by name (a stub that
     answers at once where nothing is said). ``config``: path of meshchaos.yaml; its folder is the programs' working
-    folder. ``logs``: folder of the proxies' and programs' logs. ``inject_all``: everybody gets a sidecar.
+    folder. ``logs``: folder of the proxies' and programs' logs. ``inject_all``: everybody gets a sidecar. ``issuers``:
+    of tokens, whose keys the mesh makes itself.
     """
 
     mesh: str
@@ -46,6 +47,7 @@ class MeshSpec:
     manifests: tuple[dict[str, Any], ...]
     workloads: Mapping[str, StubSpec | ProgramSpec] = field(default_factory=dict)
     inject_all: bool = False
+    issuers: tuple[str, ...] = ()
     seed: int = 0
 
     def dumps(self) -> str:
@@ -62,4 +64,5 @@ class MeshSpec:
                 workloads[name] = ProgramSpec(tuple(form["command"]), int(form["port"]), form["env"])
             else:
                 workloads[name] = StubSpec(tuple(form.pop("calls")), **form)
-        return MeshSpec(manifests=tuple(data.pop("manifests")), workloads=workloads, **data)
+        objects, issuers = tuple(data.pop("manifests")), tuple(data.pop("issuers"))
+        return MeshSpec(manifests=objects, workloads=workloads, issuers=issuers, **data)

@@ -119,6 +119,7 @@ class World:
     headers the access logs carry, lower case, sorted. ``service_addresses``: ``<fqdn>`` -> virtual address on which
     the plain side (clients without a sidecar) reaches a Service, at ``bind_port(service port)``. ``keys``: source of a
     token issuer's keys (``request_authentication.key_source``) -> the JSON Web Key Set that was fetched there.
+    ``played``: issuer -> the JSON Web Key Set of one that the mesh plays, wherever a policy says that its keys are.
     """
 
     objects: tuple[Manifest, ...]
@@ -126,6 +127,7 @@ class World:
     service_addresses: Mapping[str, str] = field(default_factory=dict)
     log_headers: tuple[str, ...] = ()
     keys: Mapping[str, str] = field(default_factory=dict)
+    played: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,9 @@ def _any(*requirements: Json) -> Json:
 
 def _provider(index: Index, rule: Mapping[str, Any], replica: LocalReplica) -> Json:
     source = key_source(rule)
-    keys = rule["jwks"] if source is None else index.world.keys.get(source, NO_KEYS)
+    keys = index.world.played.get(str(rule.get("issuer")))
+    if keys is None:
+        keys = rule["jwks"] if source is None else index.world.keys.get(source, NO_KEYS)
     fields: Json = {
         "local_jwks": {"inline_string": keys},
         "payload_in_metadata": JWT_PAYLOAD,
