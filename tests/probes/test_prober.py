@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +13,16 @@ from meshchaos.checks.denial import ALLOWED, DENIED
 from meshchaos.checks.kind import Check, CheckKind, Finding, Verdict
 from meshchaos.checks.mutual_tls import MUTUAL_TLS
 from meshchaos.errors import UserError
-from meshchaos.evidence.edge_file import read_edges
-from meshchaos.evidence.edge_watch import EdgeWatch
 from meshchaos.experiment.specs import build
 from meshchaos.history.asks import ProbeAsk
-from meshchaos.history.edges import EdgeRecord
-from meshchaos.history.probes import ProbeRecord
-from meshchaos.history.records import History, PhaseRecord
 from meshchaos.mesh.local.client import LocalMesh
-from meshchaos.mesh.objects import Manifest, ref_of
-from meshchaos.probes.file import FILE, read_probes
-from meshchaos.probes.prober import Prober
-from meshchaos.run.edges import edges_of
-from meshchaos.run.probes import probes_for, probes_of
+from meshchaos.mesh.objects import Manifest
+from meshchaos.probes.file import FILE
+from meshchaos.run.probes import probes_for
 from tests.checks.histories import context, expectation
-from tests.mesh.local.small_mesh import NAMESPACE, small, until
+from tests.mesh.local.small_mesh import NAMESPACE, small
+from tests.probes.matrix import given, judged
 
-RUN = "0000cafe"
 MATRIX: tuple[tuple[Any, dict[str, Any]], ...] = (
     (DENIED, {"to": "web", "from": "outside"}),
     (DENIED, {"to": "api", "from": "outside", "methods": ["GET", "POST"], "paths": ["/", "/admin?x=1"]}),
@@ -78,18 +69,6 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMesh]:
         yield started
 
 
-def given(mesh: LocalMesh, policies: Sequence[Manifest]) -> None:
-    """The mesh has these policies and no others, and every proxy serves by them."""
-    wanted = {ref_of(policy): policy for policy in policies}
-    present = {ref_of(one): one for one in mesh.snapshot().objects if one["kind"] == "PeerAuthentication"}
-    for ref, found in present.items():
-        if ref not in wanted or found["spec"] != wanted[ref]["spec"]:
-            mesh.delete(ref, found["metadata"]["uid"])
-    for ref, policy in wanted.items():
-        if ref not in present or present[ref]["spec"] != policy["spec"]:
-            mesh.create(policy)
-
-
 def checks_of(matrix: Sequence[tuple[CheckKind, dict[str, Any]]]) -> list[Check]:
     made: list[Check] = []
     for index, (kind, fields) in enumerate(matrix):
@@ -98,64 +77,14 @@ def checks_of(matrix: Sequence[tuple[CheckKind, dict[str, Any]]]) -> list[Check]
     return made
 
 
-def judged(mesh: LocalMesh, folder: Path, matrix: Sequence[tuple[CheckKind, dict[str, Any]]]) -> list[Finding]:
-    """The findings of a matrix, from as many probes as a verdict takes."""
-    checks = checks_of(matrix)
-    snapshot = mesh.snapshot()
-    edges, probes = edges_of(checks, snapshot, NAMESPACE), probes_of(checks, snapshot, NAMESPACE)
-    told: list[Sequence[EdgeRecord] | Sequence[ProbeRecord]] = []
-    phase: list[str | None] = [None]
-    prober = Prober(
-        mesh,
-        [replace(record, every=0.1) for record in probes],
-        [["garbage" if token.kind == "garbage" else None for token in record.ask.tokens] for record in probes],
-        folder,
-        told.append,
-        run_id=RUN,
-        namespace=NAMESPACE,
-        phase=lambda: phase[0],
-    )
-    watch = EdgeWatch(mesh, edges, folder, told.append, seen=prober.seen)
-    try:
-        watch.start()
-        prober.start()
-        start, phase[0] = time.time(), "observe"
-        until(lambda: _enough(folder, probes), "every cell was probed often enough")
-        watch.collect()  # the servers' counts behind the last probe
-        phase[0], end = None, time.time()
-        prober.finish()
-        watch.finish()
-    finally:
-        prober.close()
-        watch.close()
-    history = History(
-        (PhaseRecord("observe", start, end, end - start),),
-        (),
-        {},
-        (),
-        0.95,
-        edges=read_edges(folder, told[-1]),  # type: ignore[arg-type]  # the watch's, told last
-        probes=read_probes(folder, told[-2]),  # type: ignore[arg-type]  # the prober's
-    )
-    return [check.judge(history, alpha=0.05) for check in checks]
-
-
-def _enough(folder: Path, probes: Sequence[ProbeRecord]) -> bool:
-    """Whether every cell has six probes, or came through once and is left alone."""
-    if not (folder / FILE).exists():
-        return False
-    for found in read_probes(folder, probes).values():
-        for cell in range(len(found.record.cells)):
-            mine = [probe for probe in found.probes if probe.cell == cell and probe.phase]
-            if len(mine) < 6 and not (found.record.ask.once and any(200 <= one.status < 400 for one in mine)):
-                return False
-    return True
+def found_by(mesh: LocalMesh, folder: Path, matrix: Sequence[tuple[CheckKind, dict[str, Any]]]) -> list[Finding]:
+    return judged(mesh, folder, checks_of(matrix), NAMESPACE)
 
 
 @pytest.mark.envoy
 def test_a_right_policy_passes(mesh: LocalMesh, tmp_path: Path) -> None:
     given(mesh, [STRICT])
-    found = judged(mesh, tmp_path, MATRIX)
+    found = found_by(mesh, tmp_path, MATRIX)
     assert [one.verdict for one in found] == [Verdict.PASS] * len(MATRIX), [one.reason for one in found]
     assert "garbage.that" not in (tmp_path / FILE).read_text()
 
@@ -164,7 +93,7 @@ def test_a_right_policy_passes(mesh: LocalMesh, tmp_path: Path) -> None:
 @pytest.mark.parametrize("policies", [one for _, one in weakened()], ids=[name for name, _ in weakened()])
 def test_each_weakening_is_caught(mesh: LocalMesh, tmp_path: Path, policies: list[Manifest]) -> None:
     given(mesh, policies)
-    found = judged(mesh, tmp_path, MATRIX)
+    found = found_by(mesh, tmp_path, MATRIX)
     failed = [one for one in found if one.verdict is Verdict.FAIL]
     assert failed, [(one.name, one.verdict, one.reason) for one in found]
     assert all(one.verdict is Verdict.PASS for one in found if one.kind == "allowed"), "nobody was shut out"
@@ -177,7 +106,7 @@ def test_each_weakening_is_caught(mesh: LocalMesh, tmp_path: Path, policies: lis
 def test_a_call_that_came_through_is_not_made_again(mesh: LocalMesh, tmp_path: Path) -> None:
     given(mesh, [STRICT])
     matrix = [(DENIED, {"to": "api", "from": "web"}), (ALLOWED, {"to": "api", "from": "web"})]
-    found = judged(mesh, tmp_path, matrix)
+    found = found_by(mesh, tmp_path, matrix)
     assert [one.verdict for one in found] == [Verdict.FAIL, Verdict.PASS]
     assert found[0].n < 6 <= found[1].n
 
