@@ -157,6 +157,9 @@ class FakeMesh:
     def observe(self, headers: Sequence[str]) -> None:
         self._did("observe")
 
+    def kill(self, replicas: Sequence[str], what: str) -> None:
+        self._did(f"kill {what} {' '.join(replicas)}")
+
     def confirm(self, changes: Sequence[Change], *, present: bool, timeout: float) -> Confirmation:
         try:
             self._did("confirm live" if present else "confirm gone")

@@ -128,11 +128,17 @@ def resolve(fault: HttpFault, mesh: Snapshot, namespace: str) -> Edge:
 def choose_replicas(asked: int | float, edge: Edge, seed: int, index: int) -> tuple[Replica, ...]:
     """So many of the edge's replicas, drawn by the seed; a share is rounded up. Raises CannotPlace."""
     there = sorted(edge.replicas, key=lambda replica: replica.name)
-    count = math.ceil(asked * len(there) - 1e-9) if isinstance(asked, float) else asked
-    if not 1 <= count <= len(there):
-        raise CannotPlace(f"replicas: {asked} of {edge.service} were asked for, and {len(there)} are ready")
+    count = how_many(asked, len(there), str(edge.service))
     drawn = random.Random(f"{seed}/{index}").sample(there, count)
     return tuple(sorted(drawn, key=lambda replica: replica.name))
+
+
+def how_many(asked: int | float, there: int, words: str) -> int:
+    """Replicas of so many; a share is rounded up. Raises CannotPlace."""
+    count = math.ceil(asked * there - 1e-9) if isinstance(asked, float) else asked
+    if not 1 <= count <= there:
+        raise CannotPlace(f"replicas: {asked} of {words} were asked for, and {there} are ready")
+    return count
 
 
 def identity_labels(workload: _Labelled) -> dict[str, str]:

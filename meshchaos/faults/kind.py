@@ -94,7 +94,29 @@ class AcceptedProof:
     words: str
 
 
-AnyProof = Proof | ConfigProof | WeightsProof | EndpointsProof | AcceptedProof
+@dataclass(frozen=True, slots=True)
+class KilledProof:
+    """Replicas are seen to be ready, then killed, then seen to be gone or started again."""
+
+    workload: str
+    namespace: str
+
+
+AnyProof = Proof | ConfigProof | WeightsProof | EndpointsProof | AcceptedProof | KilledProof
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Replicas of one workload that are ended, each time ``count`` (a share of those ready then, rounded up, if it is a
+    float) drawn by ``seed``; again after ``every`` seconds. Nothing undoes it: they come back by themselves.
+    """
+
+    workload: str
+    namespace: str
+    count: int | float
+    what: Literal["pod", "app", "proxy"]
+    seed: str
+    every: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +135,8 @@ class Placement:
     felt_by: tuple[str, ...] = ()
     bypassed: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    kill: Kill | None = None
+    """What is done beside the changes, which are then none as a rule."""
 
     @property
     def injection(self) -> Proof:

@@ -10,8 +10,8 @@ from meshchaos.experiment.fields import About, Text, spec
 from meshchaos.experiment.model import SpecKind
 from meshchaos.faults.kind import EndpointsProof, FaultContext, Placement
 from meshchaos.faults.owners import reconciler
+from meshchaos.faults.whole_workload import refuse_two, the_workload
 from meshchaos.mesh.changes import MISSING, EditObject, SetField, recorded
-from meshchaos.mesh.istio.workloads import find_workloads
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Snapshot
 
@@ -34,11 +34,7 @@ class ScaleKind:
 
     def place(self, spec: ScaleSpec, mesh: Snapshot, context: FaultContext) -> Placement:
         """The edit of ``spec.replicas``. Raises UserError, CannotPlace."""
-        found = find_workloads(mesh.workloads, spec.workload, context.namespace)
-        if len(found) != 1:
-            names = ", ".join(one.name for one in found)
-            raise CannotPlace(f"{spec.workload} is several workloads ({names}): name one of them")
-        (workload,) = found
+        workload = the_workload(mesh, spec.workload, context.namespace)
         ref = Ref("Deployment", workload.namespace, workload.name)
         owner = next((item for item in mesh.objects if ref_of(item) == ref), None)
         if owner is None:
@@ -64,13 +60,7 @@ class ScaleKind:
 
     def combine(self, placements: Sequence[Placement]) -> tuple[Placement, ...]:
         """Raises CannotPlace for two that are about one workload."""
-        taken: set[Ref] = set()
-        for placement in placements:
-            for change in placement.changes:
-                if change.ref in taken:
-                    raise CannotPlace(f"two faults are about the replicas of {change.ref}: put them in two experiments")
-                taken.add(change.ref)
-        return tuple(placements)
+        return refuse_two(placements)
 
 
 SCALE = ScaleKind()

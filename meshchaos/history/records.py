@@ -118,9 +118,11 @@ class FaultRecord:
     bypassed: tuple[str, ...] = ()
     steps: tuple[FaultStep, ...] = ()
     """Under a ramp; ``share`` is then that of the last step that began."""
-    proof: Literal["injection", "config", "weights", "endpoints", "accepted"] = "injection"
+    proof: Literal["injection", "config", "weights", "endpoints", "accepted", "killed"] = "injection"
     """How it is proved: by requests that carry it, by what proxies run, by where requests went, by replicas; or only
     that the mesh took it."""
+    killed: tuple[str, ...] = ()
+    """Replicas (``name.namespace``) in the order in which they were killed."""
     shown: tuple[str, ...] = ()
     """What was seen, a line each; of proofs by what proxies run and by replicas."""
     shares: tuple[ClusterShare, ...] = ()

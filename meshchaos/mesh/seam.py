@@ -18,7 +18,9 @@ from meshchaos.mesh.objects import Manifest, Ref
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One running copy of a workload. ``name`` is its Pod's name; ``address`` its own IP."""
+    """One running copy of a workload. ``name`` is its Pod's name; ``address`` its own IP. ``restarts``: how often its
+    containers were started again.
+    """
 
     name: str
     workload: str
@@ -28,6 +30,7 @@ class Replica:
     service_account: str
     sidecar: bool
     ready: bool = True
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,11 @@ class Mesh(Protocol):
     def observe(self, headers: Sequence[str]) -> None:
         """Makes every proxy log what evidence needs, these request headers with it. Before the warm-up:
         listeners may be replaced by it.
+        """
+
+    def kill(self, replicas: Sequence[str], what: Literal["pod", "app", "proxy"]) -> None:
+        """Ends replicas (``name.namespace``) at once: the Pod, deleted with no grace, or the processes of one of its
+        containers, by SIGKILL. What controls them brings them back. Raises NotFound, Refused, MeshError.
         """
 
     def confirm(self, changes: Sequence[Change], *, present: bool, timeout: float) -> Confirmation:

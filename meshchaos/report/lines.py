@@ -26,6 +26,12 @@ def fault_line(step: str, record: FaultRecord) -> str:
     name = f"{record.kind} on {record.edge} (at the {record.at})"
     if step == "live" and record.live_at is not None and record.applied_at is not None:
         return f"{name} is live, {words.seconds(max(record.live_at - record.applied_at, 0.0))} after it was accepted"
+    if step == "killed":
+        return (
+            f"{name}: {words.plural(len(record.killed), 'replica')} killed so far, the last of them {record.killed[-1]}"
+        )
+    if step == "gone" and record.killed and record.gone_at is not None:
+        return f"{name} is over: as many are ready as before"
     if step == "gone" and record.gone_at is not None and record.removed_at is not None:
         return f"{name} is gone, {words.seconds(max(record.gone_at - record.removed_at, 0.0))} after it was taken out"
     if step == "stepped" and record.share is not None:

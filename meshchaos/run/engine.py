@@ -154,7 +154,7 @@ class Engine:
                 self._before(watch)
                 self._fault_phase(watch, faults, provers)
             if not faults.clean:
-                self.state = f"putting back: {', '.join(str(change.ref) for change in self.plan.changes)}"
+                self.state = f"putting back: {self._on_the_mesh()}"
             gone = faults.heal()
         self._tell_trouble(recorder, faults, stops)
         with self._noted(recorder, stops):
@@ -286,13 +286,20 @@ class Engine:
                 timeline.live(placement, faults.records[placement.id].live_at or self.clock.now())
             case Do.STEP:
                 faults.step(self.plan.timings[placement.id].steps[action.step].placement)
+            case Do.KILL:
+                faults.kill_again(placement)
             case Do.UNDO:
                 faults.remove(placement)
         self._phase = phase
         self._name_state()
 
     def _name_state(self) -> None:
-        self.state = f"fault phase; may be applied now: {', '.join(str(change.ref) for change in self.plan.changes)}"
+        self.state = f"fault phase; may be applied now: {self._on_the_mesh()}"
+
+    def _on_the_mesh(self) -> str:
+        changes = [str(change.ref) for change in self.plan.changes]
+        kills = [f"kills of {one.kill.workload}" for one in self.plan.placements if one.kill is not None]
+        return ", ".join((*changes, *kills))
 
     def _stop_loads(self, watch: Watch, *, dead: bool) -> None:
         """``dead``: that a generator died may have been said already."""

@@ -90,7 +90,7 @@ class FaultApplying(Event):
 
 @dataclass(frozen=True, slots=True)
 class FaultChanged(Event):
-    """``step``: applied, live, removed, gone, vanished. ``record`` as it is now."""
+    """``step``: applied, live, stepped, killed, removed, gone, vanished. ``record`` as it is now."""
 
     step: str
     record: FaultRecord

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from meshchaos.errors import Locked, MeshchaosError, MeshError, MeshGone, NotFound, NotLive
-from meshchaos.faults.kind import AcceptedProof, ConfigProof, EndpointsProof, Placement, WeightsProof
+from meshchaos.faults.kind import AcceptedProof, ConfigProof, EndpointsProof, KilledProof, Placement, WeightsProof
 from meshchaos.history.records import FaultRecord, FaultStep
 from meshchaos.mesh.apply import apply_change, holds, rewrite_change, undo_change
 from meshchaos.mesh.changes import Change, dump
@@ -18,18 +18,22 @@ from meshchaos.mesh.seam import Confirmation, Mesh
 from meshchaos.run import events
 from meshchaos.run.clock import Clock
 from meshchaos.run.interrupts import Abandoned
+from meshchaos.run.killing import Killing
 from meshchaos.run.outcome import RunStopped
 from meshchaos.run.recorder import Recorder
 
 _MANAGER = "meshchaos"
 _SLICE = 2.0
 """Seconds of one look at the proxies; between two, the journal is renewed and interrupts are seen."""
+_POLL = 0.05
+"""Seconds between two looks at replicas."""
 
-_PROOFS: Mapping[type, Literal["config", "weights", "endpoints", "accepted"]] = {
+_PROOFS: Mapping[type, Literal["config", "weights", "endpoints", "accepted", "killed"]] = {
     ConfigProof: "config",
     WeightsProof: "weights",
     EndpointsProof: "endpoints",
     AcceptedProof: "accepted",
+    KilledProof: "killed",
 }
 
 
@@ -58,6 +62,7 @@ class FaultSet:
     _tried: dict[str, list[Change]] = field(default_factory=dict)
     _wrote: dict[Ref, tuple[object, object]] = field(default_factory=dict)
     """The state of each object after our last write to it."""
+    _killings: dict[str, Killing] = field(default_factory=dict)
     ramps: Collection[str] = ()
     """Ids of the faults that go up in steps."""
     _removed: set[str] = field(default_factory=set)
@@ -102,6 +107,9 @@ class FaultSet:
             self._wrote[change.ref] = _state(apply_change(self.mesh, change, self.run_id))
         self._step(placement, "applied", applied_at=self.clock.now())
         confirmed = self._converge(placement.changes, present=True, deadline=self.live_deadline)
+        if placement.kill is not None:
+            self._killings[placement.id] = Killing(self.mesh, placement.kill)
+            confirmed = self._strike(placement)
         steps = (FaultStep(placement.injection.share, confirmed.at),) if placement.id in self.ramps else ()
         self._step(placement, "live", live_at=confirmed.at, steps=steps)
 
@@ -122,6 +130,38 @@ class FaultSet:
         steps = (*record.steps[:-1], replace(record.steps[-1], until=until))
         share = placement.injection.share
         self._step(placement, "stepped", share=share, steps=(*steps, FaultStep(share, confirmed.at)))
+
+    def kill_again(self, placement: Placement) -> None:
+        """The next round of a fault that kills ``every`` so often. Raises as ``apply``."""
+        self._still_there()
+        self._strike(placement)
+
+    def _strike(self, placement: Placement) -> Confirmation:
+        """Kills and waits until nobody of those killed serves."""
+        killing = self._killings[placement.id]
+        self.tick()
+        killed = killing.strike()
+        if not killed:
+            text = f"{placement.id}: nobody of {killing.kill.workload} was ready, so nobody was killed this time"
+            self.recorder.emit(events.Warned(self.clock.now(), text))
+            return Confirmation(self.clock.now(), ())
+        record = self.records[placement.id]
+        self._step(placement, "killed", killed=(*record.killed, *killed))
+        self._until(lambda: killing.still_ready(killed), "was killed and is ready as before", self.live_deadline)
+        return Confirmation(self.clock.now(), tuple(killed))
+
+    def _until(self, waiting: Callable[[], object], words: str, deadline: float, *, healing: bool = False) -> None:
+        """Waits until nothing is waited for any more. Raises NotLive with it and ``words``."""
+        end = self.clock.now() + deadline
+        while found := waiting():
+            if self.clock.now() >= end:
+                raise NotLive(f"{', '.join(found) if isinstance(found, list) else found} {words}".strip())
+            if healing:
+                self._ours()
+            else:
+                self.tick()
+                self.stop()
+            self.clock.wait(_POLL)
 
     def remove(self, placement: Placement) -> None:
         """Takes one live fault back before the phase ends, and waits until it is gone. Raises RunStopped where
@@ -230,6 +270,9 @@ class FaultSet:
             confirmed = self._converge(
                 self._tried.get(placement.id, []), present=False, deadline=self.gone_deadline, healing=True
             )
+            if placement.id in self._killings:
+                self._until(self._killings[placement.id].missing, "", self.gone_deadline, healing=True)
+                confirmed = Confirmation(self.clock.now(), ())
         except MeshGone as error:
             self.leftovers += self._gone(error, None)
             return latest

@@ -91,9 +91,10 @@ def place(
             steps=tuple(
                 Step(step.percentage, final(placed)) for step, placed in zip(one.fault.ramp, one.steps, strict=True)
             ),
+            every=one.placement.kill.every if one.placement.kill is not None else None,
         )
         for one in ones
-        if one.fault.timed
+        if one.fault.timed or one.placement.kill is not None
     }
     return Placed(tuple(map(in_turn, placements)), timings)
 

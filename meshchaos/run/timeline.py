@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -26,12 +27,16 @@ class Timing:
     after: float = 0.0
     lasts: float | None = None
     steps: tuple[Step, ...] = ()
+    every: float | None = None
+    """Killed again after so many seconds."""
 
     def __str__(self) -> str:
         """``from 10s on for 20s, in 10 steps to 100%``."""
         parts = [f"from {format_duration(self.after)} on" if self.after else "from the phase's begin"]
         if self.lasts is not None:
             parts[0] += f" for {format_duration(self.lasts)}"
+        if self.every is not None:
+            parts.append(f"again every {format_duration(self.every)}")
         if self.steps:
             levels = [format_percentage(step.percentage) for step in self.steps]
             shown = levels if len(levels) <= 4 else [*levels[:2], "...", levels[-1]]
@@ -45,6 +50,7 @@ class Do(IntEnum):
     UNDO = 0
     STEP = 1
     APPLY = 2
+    KILL = 3
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -94,6 +100,9 @@ class Timeline:
         width = (end - at) / max(1, len(timing.steps))
         for step in range(1, len(timing.steps)):
             self._add(Action(at + width * step, Do.STEP, number, placement, step))
+        if timing.every is not None:
+            for time in range(1, math.ceil((end - at) / timing.every)):
+                self._add(Action(at + timing.every * time, Do.KILL, number, placement))
 
     def due(self, now: float) -> Action | None:
         """The next thing to do, once its time has come."""

@@ -18,6 +18,7 @@ from meshchaos.faults.destination_policy import (
     OutlierDetectionSpec,
 )
 from meshchaos.faults.http_fault import DELAY, DelaySpec
+from meshchaos.faults.kill import KILL, KillSpec
 from meshchaos.faults.kind import ConfigProof, FaultContext, Placement, WeightsProof
 from meshchaos.faults.mtls import MTLS, MtlsSpec
 from meshchaos.faults.route_combining import refuse_crossing
@@ -294,6 +295,37 @@ class TestSecurity:
         assert isinstance(placement.proof, ConfigProof)
         assert placement.proof.probe is None
         assert placement.warnings == ("no call of ours shows that it bites, only that the proxies run it",)
+
+
+class TestKill:
+    def test_it_changes_nothing_and_says_whom(self) -> None:
+        placement = KILL.place(KillSpec("ratings-v1", 0.5, every=10.0), bookinfo(), CONTEXT)
+        assert placement.changes == ()
+        assert placement.edge == "ratings-v1, 1 of 2 replicas"
+        assert "every 10s" in placement.reason
+        assert placement.kill is not None
+        assert placement.kill.count == 0.5
+        assert placement.warnings == ()
+
+    def test_nobody_left_is_warned_of(self) -> None:
+        (warning,) = KILL.place(KillSpec("ratings-v1", 2), bookinfo(), CONTEXT).warnings
+        assert warning == "nobody of ratings-v1 is left meanwhile"
+
+    def test_what_is_not_there_is_refused(self) -> None:
+        assert "replicas: 3 of ratings-v1 were asked for, and 2 are ready" in refused(
+            KILL, KillSpec("ratings-v1", 3), bookinfo()
+        )
+        bare = workload("ratings-v1", sidecar=False)
+        mesh = replace(bookinfo(), workloads=(bare,))
+        assert "has no proxy" in refused(KILL, KillSpec("ratings-v1", what="proxy"), mesh)
+        gateway = replace(workload("ratings-v1"), gateway=True)
+        mesh = replace(bookinfo(), workloads=(gateway,))
+        assert "is a gateway" in refused(KILL, KillSpec("ratings-v1", what="app"), mesh)
+
+    def test_two_on_one_workload_are_refused(self) -> None:
+        one = KILL.place(KillSpec("ratings-v1"), bookinfo(), CONTEXT)
+        with pytest.raises(CannotPlace, match="two faults are about the replicas of ratings-v1"):
+            KILL.combine((one, replace(one, id=SECOND.id)))
 
 
 def test_a_secret_is_never_applied() -> None:

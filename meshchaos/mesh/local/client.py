@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from meshchaos.errors import NotLive
 from meshchaos.mesh import changes as change_forms
@@ -21,7 +21,7 @@ from meshchaos.mesh.local.starting import Supervisor, find, start_supervisor
 from meshchaos.mesh.local.strain import strain
 from meshchaos.mesh.local.views import namespaces_of, replica_of, workloads_of
 from meshchaos.mesh.local.wire import Connection
-from meshchaos.mesh.local.world import DOMAIN, ROOT_NAMESPACE, TRUST_DOMAIN, LocalReplica, World
+from meshchaos.mesh.local.world import DOMAIN, RESTART_AFTER, ROOT_NAMESPACE, TRUST_DOMAIN, LocalReplica, World
 from meshchaos.mesh.objects import Manifest, Ref
 from meshchaos.mesh.seam import Confirmation, Entry, Proxy, Snapshot
 
@@ -171,11 +171,18 @@ class LocalMesh:
         found: str | None = self._connection.call("signing_key", {"issuer": issuer})
         return found
 
-    def kill(self, names: Sequence[str], *, restart_after: float | None = 3.0) -> None:
-        """SIGKILL for replicas (``name.namespace``): proxy and program. Their endpoints are gone when this returns;
-        new ones come ``restart_after`` seconds later (None: never). Raises NotFound.
+    def kill(
+        self,
+        replicas: Sequence[str],
+        what: Literal["pod", "app", "proxy"] = "pod",
+        *,
+        restart_after: float | None = RESTART_AFTER,
+    ) -> None:
+        """See ``Mesh``. Their endpoints are gone when this returns. ``restart_after`` seconds later (None: never) new
+        ones come, at other addresses, or what was killed of them is started again. Raises NotFound, Locked.
         """
-        self._connection.call("kill", {"names": list(names), "restart_after": restart_after}, timeout=_WRITE_TIMEOUT)
+        form = {"names": list(replicas), "what": what, "restart_after": restart_after, "holder": self._journal.holder}
+        self._connection.call("kill", form, timeout=_WRITE_TIMEOUT)
 
     def certify(self, names: Sequence[str], *, expired: bool = False) -> None:
         """New certificates for replicas (``name.namespace``), or ones that are past their end, until the next call.

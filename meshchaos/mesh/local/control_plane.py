@@ -27,13 +27,10 @@ from meshchaos.mesh.local.placement import Placement
 from meshchaos.mesh.local.plain_side import plain_resources
 from meshchaos.mesh.local.preflight import check_machine
 from meshchaos.mesh.local.publish import RunningProxy, Update, publish, taken
-from meshchaos.mesh.local.replicas import Launcher, ReplicaState
+from meshchaos.mesh.local.replicas import Container, Launcher, ReplicaState
 from meshchaos.mesh.local.spec import MeshSpec, StubSpec
-from meshchaos.mesh.local.world import LocalReplica, ProxyResources, World
+from meshchaos.mesh.local.world import RESTART_AFTER, LocalReplica, ProxyResources, World
 from meshchaos.mesh.objects import Manifest, Ref, labels_of, ref_of
-
-RESTART_AFTER = 3.0
-"""Seconds until a killed replica comes back."""
 
 _EVERYTHING = frozenset({"Pod"})
 """A kind whose change can touch every family of resources."""
@@ -153,9 +150,9 @@ class ControlPlane:
         ``restart_after`` seconds later with new names and addresses (None: never). Raises NotFound.
         """
         states = self._named(names)
-        self._launcher.kill(*states)
 
         def operation(transaction: Transaction) -> list[Ref]:
+            self._launcher.kill(*states)  # in the write's own turn: nobody waits for these proxies
             owners = []
             for state in states:
                 pod = Ref("Pod", state.local.namespace, state.local.name)
@@ -170,6 +167,22 @@ class ControlPlane:
         owners = await self.write(operation, "meshchaos-supervisor")
         if restart_after is not None:
             self._background(self._restart(owners, restart_after))
+
+    async def kill_container(
+        self, names: Sequence[str], what: Container, restart_after: float | None = RESTART_AFTER
+    ) -> None:
+        """SIGKILL for the program or the proxy of replicas (``name.namespace``): they are no endpoints until it runs
+        again, ``restart_after`` seconds later (None: never), at the same address. Raises NotFound, UserError.
+        """
+        states = self._named(names)
+        async with self._lock:  # nobody waits for these proxies meanwhile
+            for state in states:
+                self._launcher.kill_container(state, what)
+                state.local = replace(state.local, serving=False)
+            await self._publish(self.store.objects(), self._replicas.values(), {"Endpoints"})
+        if restart_after is not None:
+            for state in states:
+                self._background(self._start_container(state, what, restart_after))
 
     async def confirm(self, changes: Sequence[Change], *, present: bool) -> tuple[float, list[str]]:
         """Whether the store holds the changes (or none of them), and a probe of every proxy that took a version for
@@ -195,9 +208,9 @@ class ControlPlane:
             what = ", ".join(str(change.ref) for change in changes)
             raise NotLive(f"no proxy took anything new for {what}: what it selects or matches is not there")
         states = [self._replicas[name] for name in sorted(concerned) if name in self._replicas]
-        if not present:
-            # A proxy that died carries nothing any more; that it died is told as trouble.
-            states = [state for state in states if state.envoy is None or state.envoy.running]
+        # A proxy that died carries nothing any more (that it died is told as trouble), and one that was killed is
+        # started again with what is there then.
+        states = [s for s in states if s.envoy is None or s.envoy.running or (present and not s.envoy.wanted)]
         await asyncio.gather(*(_probe(state) for state in states))
         return time.time(), [state.name for state in states]
 
@@ -300,7 +313,7 @@ class ControlPlane:
         index = translate.Index(self._world(objects), self._index)
         updates = []
         for state in states:
-            if state.proxy is not None and not state.stopped and state.envoy is not None and state.envoy.running:
+            if state.takes_updates and state.proxy is not None:
                 new = translate.refresh(index, state.local, state.proxy.resources, kinds)
                 updates.append(Update(state.proxy, new))
         plain = self._plain
@@ -328,6 +341,25 @@ class ControlPlane:
                 state.local = replace(state.local, serving=not state.stopped)
                 await self._publish(self.store.objects(), self._replicas.values(), {"Endpoints"})
         except Exception as error:  # whatever it is, the runner must hear of it
+            if not state.stopped:
+                self._trouble(f"{state.name} did not come up: {error}")
+
+    async def _start_container(self, state: ReplicaState, what: Container, after: float) -> None:
+        """What was killed of a replica runs again in its place."""
+        await asyncio.sleep(after)
+        try:
+            async with self._lock:
+                if state.stopped:
+                    return
+                state.local = replace(state.local, restarts=state.local.restarts + 1)
+                index = translate.Index(self._world(self.store.objects()), self._index)
+                await self._launcher.start_container(state, what, index)
+            await self._launcher.ready(state)
+            await self._launcher.forward(state, self._log_headers)
+            async with self._lock:
+                state.local = replace(state.local, serving=not state.stopped)
+                await self._publish(self.store.objects(), self._replicas.values(), {"Endpoints"})
+        except Exception as error:  # as in _bring_up
             if not state.stopped:
                 self._trouble(f"{state.name} did not come up: {error}")
 

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from meshchaos.errors import MeshError, ProxyRejected, UserError
-from meshchaos.mesh.local import stub
+from meshchaos.mesh.local import stub, translate
 from meshchaos.mesh.local.admin import AsyncClient
 from meshchaos.mesh.local.certificates import Authority
 from meshchaos.mesh.local.metrics.scrape import Scrapes
@@ -30,6 +30,8 @@ from meshchaos.mesh.local.publish import RunningProxy
 from meshchaos.mesh.local.spec import ProgramSpec, StubSpec
 from meshchaos.mesh.local.world import READY_PORT, LocalReplica, ProxyResources, World
 from meshchaos.mesh.local.xds import ProxyFeed
+
+Container = Literal["app", "proxy"]
 
 READY_WITHIN = 30.0
 """Seconds a replica has to come up."""
@@ -53,6 +55,12 @@ class ReplicaState:
     @property
     def name(self) -> str:
         return f"{self.local.name}.{self.local.namespace}"
+
+    @property
+    def takes_updates(self) -> bool:
+        """Its proxy runs, and was not killed a moment ago."""
+        envoy = self.envoy
+        return self.proxy is not None and not self.stopped and envoy is not None and envoy.running and not envoy.wanted
 
     def processes(self) -> list[Process]:
         return [process for process in (self.envoy, self.application) if process is not None]
@@ -211,6 +219,24 @@ class Launcher:
                 raise MeshError(f"{error}; {await _waits_for(state.proxy)}") from error
             await state.proxy.began()
 
+    def kill_container(self, state: ReplicaState, what: Container) -> None:
+        """Ends the replica's program or proxy at once; its folders stay. Raises UserError where it has none."""
+        process = state.application if what == "app" else state.envoy
+        if process is None:
+            raise UserError(f"{state.name} has no {'program' if what == 'app' else 'proxy'} that could be killed")
+        self._table.kill(process)
+        if what == "proxy":
+            _hang_up(state)
+
+    async def start_container(self, state: ReplicaState, what: Container, index: translate.Index) -> None:
+        """Starts what was killed again, with what the proxy is to run now. Raises MeshError, UserError."""
+        if what == "app":
+            self._start_program(state, index.world)
+            return
+        for path in (state.local.xds, state.local.admin):
+            Path(path).unlink(missing_ok=True)
+        await self._start_envoy(state, translate.resources(index, state.local))
+
     def kill(self, *states: ReplicaState) -> None:
         """Ends the replicas' processes at once and removes their private folders. Their logs stay."""
         for state in states:
@@ -218,13 +244,18 @@ class Launcher:
         self._table.kill(*(process for state in states for process in state.processes()))
         self._scrapes.close(*(state.local for state in states))
         for state in states:
-            if state.proxy is not None:
-                state.proxy.feed.close()
-                state.proxy.admin.close()
-            if state.probe is not None:
-                state.probe.close()
+            _hang_up(state)
             shutil.rmtree(state.local.directory, ignore_errors=True)
             state.local = replace(state.local, serving=False)
+
+
+def _hang_up(state: ReplicaState) -> None:
+    """Ends our connections to the replica's proxy."""
+    if state.proxy is not None:
+        state.proxy.feed.close()
+        state.proxy.admin.close()
+    if state.probe is not None:
+        state.probe.close()
 
 
 async def _poll(

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from meshchaos.errors import MeshchaosError, MeshError
 from meshchaos.mesh import changes
@@ -20,7 +20,7 @@ from meshchaos.mesh.local.metrics.scrape import Scrapes
 from meshchaos.mesh.local.objects.store import Transaction
 from meshchaos.mesh.local.placement import Placement
 from meshchaos.mesh.local.processes import ProcessTable
-from meshchaos.mesh.local.replicas import Launcher, environment_of_starter
+from meshchaos.mesh.local.replicas import Container, Launcher, environment_of_starter
 from meshchaos.mesh.local.spec import MeshSpec
 from meshchaos.mesh.local.wire import serve_connection
 from meshchaos.mesh.local.world import TRUST_DOMAIN
@@ -147,8 +147,15 @@ class Service:
     async def _do_plain_side(self) -> None:
         await self._plane.plain_side()
 
-    async def _do_kill(self, names: list[str], restart_after: float | None) -> None:
-        await self._plane.kill(names, restart_after)
+    async def _do_kill(
+        self, names: list[str], what: Literal["pod"] | Container, restart_after: float | None, holder: str | None = None
+    ) -> None:
+        if holder is not None:
+            self._journal.require(holder)
+        if what == "pod":
+            await self._plane.kill(names, restart_after)
+        else:
+            await self._plane.kill_container(names, what, restart_after)
 
     async def _do_certify(self, names: list[str], expired: bool) -> None:
         await self._plane.certify(names, expired=expired)

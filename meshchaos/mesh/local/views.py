@@ -18,6 +18,7 @@ def replica_of(local: LocalReplica) -> Replica:
         service_account=local.service_account,
         sidecar=local.sidecar,
         ready=local.serving,
+        restarts=local.restarts,
     )
 
 

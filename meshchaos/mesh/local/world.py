@@ -79,6 +79,10 @@ def bind_port(port: int) -> int:
     return port + 10_000 if port < 1024 else port
 
 
+RESTART_AFTER = 3.0
+"""Seconds until a killed replica comes back."""
+
+
 @dataclass(frozen=True, slots=True)
 class LocalReplica:
     """One Pod of the store with its place on this machine.
@@ -107,6 +111,8 @@ class LocalReplica:
     logs: str = ""
     xds: str = ""
     routes: str = ""
+    restarts: int = 0
+    """How often its program or proxy was started again in place."""
 
     @property
     def identity(self) -> str:

@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from small_mesh import NAMESPACE, fault, living, small, until
@@ -303,6 +304,33 @@ def test_a_killed_replica_is_no_trouble_and_comes_back_elsewhere(mesh: LocalMesh
     assert (after.name, after.address) != (before.name, before.address)
     until(lambda: get(mesh.entry("web", "http://api/", NAMESPACE))[0] == 200, "api answers")
     assert mesh.trouble() == []
+
+
+@pytest.mark.parametrize("what", ["app", "proxy"])
+def test_a_killed_container_is_no_endpoint_until_it_runs_again_in_its_place(
+    mesh: LocalMesh, what: Literal["app", "proxy"]
+) -> None:
+    (before,) = [replica for replica in mesh.world().replicas if replica.workload == "api"]
+    mesh.kill([f"{before.name}.{before.namespace}"], what, restart_after=0.2)
+    assert get(mesh.entry("web", "http://api/", NAMESPACE))[0] == 503
+    (after,) = until(
+        lambda: [replica for replica in mesh.world().replicas if replica.workload == "api" and replica.serving],
+        "api is back",
+    )
+    assert (after.name, after.address, after.restarts) == (before.name, before.address, before.restarts + 1)
+    until(lambda: get(mesh.entry("web", "http://api/", NAMESPACE))[0] == 200, "api answers")
+    change = Create(fault(f"after-{what}"))
+    apply_change(mesh, change, "run-1")  # what is written later reaches what was started again
+    mesh.confirm([change], present=True, timeout=5)
+    until(lambda: get(mesh.entry("web", "http://api/", NAMESPACE))[0] == 503, "the new fault is there")
+    undo_change(mesh, change, "run-1")
+    until(lambda: get(mesh.entry("web", "http://api/", NAMESPACE))[0] == 200, "the new fault is gone")
+    assert mesh.trouble() == []
+
+
+def test_what_a_replica_has_not_cannot_be_killed(mesh: LocalMesh) -> None:
+    with pytest.raises(NotFound, match=r"no replica nobody\.shop"):
+        mesh.kill(["nobody.shop"])
 
 
 def test_an_envoy_that_dies_is_trouble(tmp_path: Path) -> None:
