@@ -67,12 +67,14 @@ class Workload:
 class LocalMeshConfig:
     """``manifests``: absolute files and folders. ``inject``: by Istio's labels, or a sidecar for everybody.
     A Deployment that is not in ``workloads`` is ``Stub()``. ``issuers``: of tokens, whose keys the mesh makes itself.
+    ``endpoints``: networks beyond this machine to which ServiceEntries may lead.
     """
 
     manifests: tuple[Path, ...]
     workloads: Mapping[str, Workload] = field(default_factory=dict)
     inject: Literal["labels", "all"] = "labels"
     issuers: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,7 @@ def _local(doc: LocalDoc, problems: Problems, loc: Loc, folder: Path) -> LocalMe
         name: Workload(name, _runs(workload, folder), problems.where((*loc, "workloads", name)))
         for name, workload in doc.workloads.items()
     }
-    return LocalMeshConfig(tuple(paths), workloads, doc.inject, doc.issuers)
+    return LocalMeshConfig(tuple(paths), workloads, doc.inject, doc.issuers, tuple(doc.endpoints))
 
 
 def _runs(doc: WorkloadDoc, folder: Path) -> Stub | Program:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -124,10 +125,18 @@ class LocalDoc:
     workloads: Mapping[str, WorkloadDoc] = dataclasses.field(default_factory=dict)
     inject: Literal["labels", "all"] = "labels"
     issuers: Annotated[OneOrMany[Text], About("token issuers that the mesh plays, with keys made at its start")] = ()
+    endpoints: Annotated[
+        OneOrMany[Text], About("networks beyond this machine to which ServiceEntries may lead: 10.1.0.0/16")
+    ] = ()
 
     def check(self) -> None:
         if not self.manifests:
             raise ValueError("manifests is empty: name files or folders with Kubernetes YAML")
+        for one in self.endpoints:
+            try:
+                ipaddress.IPv4Network(one)
+            except ValueError as error:
+                raise ValueError(f"endpoints: {one!r} is not a network such as 10.1.0.0/16: {error}") from error
 
 
 @spec

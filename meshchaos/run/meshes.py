@@ -34,7 +34,7 @@ def local_spec(catalog: Catalog, name: str, logs: Path) -> MeshSpec:
     from meshchaos.mesh.local.spec import MeshSpec
 
     local = catalog.local(name)
-    objects = manifests.load(list(local.manifests))
+    objects = manifests.load(list(local.manifests), local.endpoints)
     _check_names(local.workloads.values(), objects)
     return MeshSpec(
         mesh=name,
@@ -45,6 +45,7 @@ def local_spec(catalog: Catalog, name: str, logs: Path) -> MeshSpec:
         workloads={workload: _runs(one) for workload, one in local.workloads.items()},
         inject_all=local.inject == "all",
         issuers=local.issuers,
+        endpoints=local.endpoints,
     )
 
 

@@ -133,6 +133,7 @@ def test_a_mesh_that_is_not_there(tmp_path: Path) -> None:
     [
         ("[shop]", "[shp]", "4:19: meshes.bookinfo.local.manifests[0]: there is no 'shp' beside meshchaos.yaml"),
         ("[shop]", "[]", "3:5: meshes.bookinfo.local: manifests is empty: name files or folders with Kubernetes YAML"),
+        ("[shop]", "[shop]\n      endpoints: [10.1.0.0/8]", "3:5: meshes.bookinfo.local: endpoints: '10.1.0.0/8' is not a network such as 10.1.0.0/16: 10.1.0.0/8 has host bits set"),
         ("latency: 20ms", "latency: 20", "8:38: meshes.bookinfo.local.workloads.reviews-v3.stub.latency: a duration needs a unit: write 20ms or 20s"),
         ("share: 3%", "share: 3", "8:60: meshes.bookinfo.local.workloads.reviews-v3.stub.errors.share: a share needs a % sign: write 3%"),
         ("status: 500", "status: 50", "8:72: meshes.bookinfo.local.workloads.reviews-v3.stub.errors.status: an HTTP status is a number from 200 to 599, not 50"),

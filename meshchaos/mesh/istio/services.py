@@ -1,4 +1,7 @@
-"""Services: what there is, which one the user means, who stands behind it."""
+"""Services: what there is, which one the user means, who stands behind it.
+
+Kubernetes' own are read here, those that ServiceEntries make in ``service_entries``.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +42,28 @@ class ServicePort:
 
 
 @dataclass(frozen=True, slots=True)
+class StaticEndpoint:
+    """An endpoint that a ServiceEntry names. ``ports``: the service's port -> its own. ``mutual``: it takes mutual TLS,
+    with ``identity`` where one is known. ``entry``: the ServiceEntry's name, which stands for its workload.
+    """
+
+    address: str
+    ports: Mapping[int, int]
+    entry: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    weight: int = 1
+    locality: str = ""
+    mutual: bool = False
+    identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
-    """One Kubernetes Service. ``host`` is its full name; ``selector`` None: it selects nobody."""
+    """One Kubernetes Service, or a host of a ServiceEntry (``entry``; its name is its host). ``host`` is its full name;
+    ``selector`` None: it selects nobody. ``external``: outside of the mesh (MESH_EXTERNAL), so without mutual TLS.
+    ``addresses``: those that clients may also call it by. ``identities``: names that its servers may have, beside those
+    of its endpoints.
+    """
 
     name: str
     namespace: str
@@ -49,9 +72,14 @@ class Service:
     selector: Mapping[str, str] | None
     labels: Mapping[str, str] = field(default_factory=dict)
     headless: bool = False
+    entry: bool = False
+    external: bool = False
+    addresses: tuple[str, ...] = ()
+    endpoints: tuple[StaticEndpoint, ...] = ()
+    identities: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.name}.{self.namespace}"
+        return self.host if self.entry else f"{self.name}.{self.namespace}"
 
     def port(self, number: int) -> ServicePort | None:
         return next((port for port in self.ports if port.number == number), None)

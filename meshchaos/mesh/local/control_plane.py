@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence, S
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from meshchaos.errors import NotFound, NotLive
+from meshchaos.errors import NotFound, NotLive, Refused
 from meshchaos.mesh.apply import holds
 from meshchaos.mesh.changes import Change
 from meshchaos.mesh.istio.request_authentication import KIND
@@ -22,6 +22,7 @@ from meshchaos.mesh.local.certificates import IDENTITY
 from meshchaos.mesh.local.issuers import PlayedIssuer
 from meshchaos.mesh.local.keys import KeyStore
 from meshchaos.mesh.local.objects.controller import owner_of, reconcile
+from meshchaos.mesh.local.objects.kinds.service_entry import far_endpoints
 from meshchaos.mesh.local.objects.store import Event, Store, Transaction
 from meshchaos.mesh.local.placement import Placement
 from meshchaos.mesh.local.plain_side import plain_resources
@@ -94,6 +95,7 @@ class ControlPlane:
         async with self._lock:
             transaction = self.store.begin(manager)
             result = operation(transaction)
+            self._refuse_far(transaction.events)
             fresh, removed = self._reconcile(transaction)
             before = {state.name: state.local for state in self._replicas.values()}
             for state in removed:
@@ -291,6 +293,12 @@ class ControlPlane:
         gone = [event.ref for event in transaction.events if event.ref.kind == "Pod" and event.after is None]
         names = {f"{ref.name}.{ref.namespace}" for ref in gone}
         return fresh, [state for name, state in self._replicas.items() if name in names]
+
+    def _refuse_far(self, events: Sequence[Event]) -> None:
+        """Raises Refused for endpoints beyond this machine that meshchaos.yaml does not allow."""
+        for event in events:
+            for problem in far_endpoints(event.after, self._spec.endpoints) if event.after is not None else ():
+                raise Refused(f"{event.ref}: {problem}")
 
     def _relabel(self, events: Sequence[Event]) -> None:
         """Replicas carry the labels that their Pods have now: selectors choose by them."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from meshchaos.mesh.istio.hosts import is_wildcard
+from meshchaos.mesh.istio.service_entries import services_of_entry
 from meshchaos.mesh.local.addresses import AddressBlock, free_port
 from meshchaos.mesh.local.objects.controller import owner_of
 from meshchaos.mesh.local.objects.injection import role_of
@@ -87,10 +89,14 @@ class Placement:
 
     def _ports_of_services(self, objects: Iterable[Manifest]) -> Mapping[str, int]:
         for manifest in objects:
+            keys: list[str] = []
             if manifest["kind"] == "Service":
-                for port in manifest["spec"].get("ports") or []:
-                    key = f"{host_of(manifest)}:{port['port']}"
-                    self._client_ports.setdefault(key, SERVICE_PORTS_FROM + len(self._client_ports))
+                keys = [f"{host_of(manifest)}:{port['port']}" for port in manifest["spec"].get("ports") or []]
+            elif manifest["kind"] == "ServiceEntry":
+                made = services_of_entry(manifest)
+                keys = [f"{one.host}:{port.number}" for one in made if not is_wildcard(one.host) for port in one.ports]
+            for key in keys:
+                self._client_ports.setdefault(key, SERVICE_PORTS_FROM + len(self._client_ports))
         return dict(self._client_ports)
 
 
@@ -122,9 +128,13 @@ def _applications(
 
 
 def _targets(pod: Manifest, objects: list[Manifest]) -> list[int]:
-    """Numeric target ports of the Services that select the Pod: containers need not declare them."""
+    """Numeric target ports of the Services and ServiceEntries that select the Pod: containers need not declare them."""
     found = []
     for service in objects:
+        if service["kind"] == "ServiceEntry" and service["metadata"]["namespace"] == pod["metadata"]["namespace"]:
+            selector = (service["spec"].get("workloadSelector") or {}).get("labels")
+            if selector and selects(selector, labels_of(pod)):
+                found += [int(port.get("targetPort", port["number"])) for port in service["spec"]["ports"]]
         if service["kind"] != "Service" or service["metadata"]["namespace"] != pod["metadata"]["namespace"]:
             continue
         selector = service["spec"].get("selector")

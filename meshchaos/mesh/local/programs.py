@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from meshchaos.mesh.istio.order import visible
+from meshchaos.mesh.istio.service_entries import services_of_entry
 from meshchaos.mesh.local.spec import StubSpec
 from meshchaos.mesh.local.world import DOMAIN, OUTBOUND_PORT, LocalReplica, World, bind_port
 from meshchaos.mesh.objects import Manifest
@@ -58,7 +60,8 @@ def program_environment(
     inherited: Mapping[str, str], replica: LocalReplica, world: World, *, port: int
 ) -> dict[str, str]:
     """What a user's program finds: its port, its sidecar as HTTP proxy, and Kubernetes' variables for the Services of
-    its namespace (``RATINGS_SERVICE_HOST``, ``_PORT``, ``_PORT_<NAME>``) that lead into the mesh without a proxy.
+    its namespace (``RATINGS_SERVICE_HOST``, ``_PORT``, ``_PORT_<NAME>``) and hosts of ServiceEntries, that lead into
+    the mesh without a proxy.
     """
     environment = plain_environment(inherited)
     environment["PORT"] = str(port)
@@ -70,7 +73,23 @@ def program_environment(
     for service in world.objects:
         if service.get("kind") == "Service" and service["metadata"].get("namespace") == replica.namespace:
             environment.update(_service_variables(service, replica, world))
+        elif service.get("kind") == "ServiceEntry" and replica.sidecar:
+            environment.update(_entry_variables(service, replica))
     return environment
+
+
+def _entry_variables(entry: Manifest, replica: LocalReplica) -> dict[str, str]:
+    """The same for hosts of a ServiceEntry that the replica sees: ``API_EXAMPLE_COM_SERVICE_HOST``."""
+    found: dict[str, str] = {}
+    for one in services_of_entry(entry) if visible(entry, replica.namespace) else ():
+        variable = one.host.upper().replace("-", "_").replace(".", "_")
+        for port in one.ports:
+            there = replica.service_ports.get(f"{one.host}:{port.number}")
+            if there is not None:
+                found.setdefault(f"{variable}_SERVICE_HOST", replica.address)
+                found.setdefault(f"{variable}_SERVICE_PORT", str(there))
+                found[f"{variable}_SERVICE_PORT_{port.name.upper().replace('-', '_')}"] = str(there)
+    return found
 
 
 def _service_variables(service: Manifest, replica: LocalReplica, world: World) -> dict[str, str]:

@@ -37,7 +37,8 @@ class MeshSpec:
     """``manifests``: the objects, in the order of the files. ``workloads``: how Deployments run, by name (a stub that
     answers at once where nothing is said). ``config``: path of meshchaos.yaml; its folder is the programs' working
     folder. ``logs``: folder of the proxies' and programs' logs. ``inject_all``: everybody gets a sidecar. ``issuers``:
-    of tokens, whose keys the mesh makes itself.
+    of tokens, whose keys the mesh makes itself. ``endpoints``: networks beyond this machine to which ServiceEntries may
+    lead.
     """
 
     mesh: str
@@ -49,6 +50,7 @@ class MeshSpec:
     inject_all: bool = False
     issuers: tuple[str, ...] = ()
     seed: int = 0
+    endpoints: tuple[str, ...] = ()
 
     def dumps(self) -> str:
         """JSON, for the supervisor's file."""
@@ -64,5 +66,5 @@ class MeshSpec:
                 workloads[name] = ProgramSpec(tuple(form["command"]), int(form["port"]), form["env"])
             else:
                 workloads[name] = StubSpec(tuple(form.pop("calls")), **form)
-        objects, issuers = tuple(data.pop("manifests")), tuple(data.pop("issuers"))
-        return MeshSpec(manifests=objects, workloads=workloads, issuers=issuers, **data)
+        lists = {key: tuple(data.pop(key)) for key in ("manifests", "issuers", "endpoints")}
+        return MeshSpec(workloads=workloads, **lists, **data)

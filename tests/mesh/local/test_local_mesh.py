@@ -24,6 +24,7 @@ from meshchaos.errors import (
     NotFound,
     NotLive,
     ProxyRejected,
+    Refused,
     UserError,
 )
 from meshchaos.mesh.apply import apply_change, is_applied, undo_change
@@ -249,6 +250,36 @@ def test_nothing_is_readable_by_others(mesh: LocalMesh) -> None:
         if path.is_file():
             assert b"PRIVATE KEY" not in path.read_bytes(), path
     assert "PRIVATE KEY" not in json.dumps(mesh.proxies()[0].config_dump())
+
+
+def test_endpoints_of_a_service_entry_are_of_this_machine(mesh: LocalMesh) -> None:
+    def entry(address: str) -> dict[str, object]:
+        return {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "ServiceEntry",
+            "metadata": {"name": "api", "namespace": NAMESPACE},
+            "spec": {
+                "hosts": ["api.example"],
+                "resolution": "STATIC",
+                "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+                "endpoints": [{"address": address, "ports": {"http": port}}],
+            },
+        }
+
+    (api,) = [one for one in mesh.world().replicas if one.workload == "api"]
+    host, _, text = api.applications[8080].rpartition(":")
+    port = int(text)
+    with pytest.raises(Refused, match=r"^ServiceEntry api.shop: spec.endpoints\[0\].address: 10.1.1.1 is not of this"):
+        mesh.create(entry("10.1.1.1"))
+    change = Create(entry(host))
+    there = mesh.entry("web", "http://api.example/", NAMESPACE)
+    assert get(there)[0] == 502
+    apply_change(mesh, change, "run-1")
+    assert len(mesh.confirm([change], present=True, timeout=5).proxies) == 2
+    assert get(there)[1]["workload"] == "api"
+    assert undo_change(mesh, change, "run-1") == []
+    mesh.confirm([change], present=False, timeout=5)
+    assert get(there)[0] == 502
 
 
 def test_headers_to_observe_are_logged(mesh: LocalMesh) -> None:

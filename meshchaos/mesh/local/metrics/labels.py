@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshchaos.mesh.local.translate.names import BLACK_HOLE_CLUSTER, BLOCK_ALL, PASSTHROUGH_CLUSTER
-from meshchaos.mesh.local.world import LocalReplica
+from meshchaos.mesh.local.world import DOMAIN, LocalReplica
 
 UNKNOWN: Final = "unknown"
 CLUSTER: Final = "Kubernetes"
 """Istio's name for the only cluster there is."""
+
+_CLUSTERS: Final = f".svc.{DOMAIN}"
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -132,7 +134,7 @@ class Labeller:
         asked = "" if self._replica.gateway else str(line.get("authority") or "")
         if cluster.startswith("outbound|"):
             host = cluster.rpartition("|")[2]
-            return host, host.partition(".")[0]
+            return host, host.partition(".")[0] if host.endswith(_CLUSTERS) else host  # a ServiceEntry's is its name
         if line.get("route") == BLOCK_ALL:
             return asked or UNKNOWN, BLACK_HOLE_CLUSTER
         if cluster in (BLACK_HOLE_CLUSTER, PASSTHROUGH_CLUSTER):

@@ -14,6 +14,7 @@ from meshchaos.mesh.istio.mesh_config import authorizers
 from meshchaos.mesh.local.objects import builtin
 from meshchaos.mesh.local.objects.documents import Document, documents
 from meshchaos.mesh.local.objects.injection import template_labels
+from meshchaos.mesh.local.objects.kinds.service_entry import far_endpoints
 from meshchaos.mesh.local.objects.schema import Problem
 from meshchaos.mesh.local.objects.validate import admit, problems, title
 from meshchaos.mesh.objects import Manifest, Ref, ref_of, selects
@@ -45,11 +46,12 @@ def read(paths: Iterable[Path]) -> list[Document]:
     return found
 
 
-def complete(found: Sequence[Document]) -> list[Manifest]:
+def complete(found: Sequence[Document], endpoints: Sequence[str] = ()) -> list[Manifest]:
     """The objects ready for ``Store.load``: with the built-in ones first, defaults filled in.
 
     Raises as ``read`` for names between objects that lead nowhere: a namespace, a ServiceAccount, the workload of a
-    Gateway, or an authorizer, without which traffic would silently not be what the manifests say.
+    Gateway, or an authorizer, without which traffic would silently not be what the manifests say; and for endpoints of
+    a ServiceEntry beyond this machine and the networks ``endpoints``.
     """
     objects = [admit(document.value) for document in found]
     added = builtin.additions(objects)
@@ -74,15 +76,16 @@ def complete(found: Sequence[Document]) -> list[Manifest]:
                 f"istio-system, key mesh (it has {', '.join(known) or 'none'})"
             )
             wrong.append(_at(document, Problem(("spec", "provider", "name"), message)))
+        wrong += [_at(document, problem) for problem in far_endpoints(manifest, endpoints)]
         if ref.kind == "Gateway" and not _served(spec.get("selector") or {}, everything):
             wrong.append(_at(document, Problem(("spec", "selector"), "no Deployment has these labels on its Pods")))
     _raise(wrong)
     return everything
 
 
-def load(paths: Iterable[Path]) -> list[Manifest]:
+def load(paths: Iterable[Path], endpoints: Sequence[str] = ()) -> list[Manifest]:
     """``read`` and ``complete`` in one."""
-    return complete(read(paths))
+    return complete(read(paths), endpoints)
 
 
 def _served(selector: dict[str, str], objects: Iterable[Manifest]) -> bool:

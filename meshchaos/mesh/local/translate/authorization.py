@@ -38,7 +38,7 @@ def custom(index: Index, replica: LocalReplica, *, tcp: bool) -> list[Json]:
     filters: list[Json] = []
     for provider, policies in sorted(by_provider.items()):
         rules = _rules(policies, "DENY", tcp, prefix=f"{ext_authz.PREFIX}-{provider}-")
-        asking = ext_authz.check(index, provider, tcp=tcp) if len(by_provider) == 1 else None
+        asking = ext_authz.check(index, provider, replica.namespace, tcp=tcp) if len(by_provider) == 1 else None
         if asking is None:
             bad = {name + _BAD_PROVIDER: policy for name, policy in rules["policies"].items()}
             filters.append(_filter(tcp, rules={**rules, "policies": bad}))

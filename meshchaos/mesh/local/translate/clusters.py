@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from meshchaos.mesh.istio.destination_rules import subset as subset_of
@@ -22,6 +23,7 @@ from meshchaos.mesh.local.translate.names import (
     socket_address,
     stat_name,
 )
+from meshchaos.mesh.local.translate.static_endpoints import far_sources, static_assignment
 from meshchaos.mesh.local.translate.tls import RAW_BUFFER, socket_matches, upstream_mutual
 from meshchaos.mesh.local.translate.traffic_policy import (
     HTTP_PROTOCOL_OPTIONS,
@@ -67,7 +69,7 @@ def endpoints(index: Index, replica: LocalReplica) -> dict[str, Json]:
 
 def _destinations(index: Index, replica: LocalReplica) -> list[tuple[Service, ServicePort, str, Manifest | None]]:
     found: list[tuple[Service, ServicePort, str, Manifest | None]] = []
-    for service in index.services:
+    for service in index.services_of(replica.namespace).values():
         rule = index.rule(service.host, replica)
         names = ["", *(str(item["name"]) for item in (rule or {}).get("spec", {}).get("subsets") or ())]
         for port in service.ports:
@@ -83,7 +85,8 @@ def _outbound(index: Index, replica: LocalReplica) -> dict[str, Json]:
         found = index.clusters[key] = {}
         for service, port, subset, rule in _destinations(index, replica):
             place = (key, service.host, port.number, subset)
-            inputs = (rule, index.identities[service.host], index.namespace_mode(service.namespace))
+            entry = service if service.entry else None
+            inputs = (rule, index.identities_of(service), index.namespace_mode(service.namespace), entry)
             kept = index.single_clusters.get(place)
             if kept is None or kept[0] != inputs:
                 kept = index.single_clusters[place] = (inputs, _cluster(index, service, port, subset, rule))
@@ -109,6 +112,8 @@ def _cluster(index: Index, service: Service, port: ServicePort, subset: str, rul
     if options:
         fields["typed_extension_protocol_options"] = options
     fields.update(_transport(index, service, port, subset, policy))
+    if service.entry:
+        fields.update(far_sources(service))
     fields["metadata"] = metadata(
         owner=rule,
         services=[{"host": service.host, "name": service.name, "namespace": service.namespace}],
@@ -120,10 +125,10 @@ def _cluster(index: Index, service: Service, port: ServicePort, subset: str, rul
 def _transport(index: Index, service: Service, port: ServicePort, subset: str, policy: Any) -> Json:
     tls = policy.get("tls")
     server_name = sni(port.number, subset, service.host)
-    identities = index.identities[service.host]
+    identities = index.identities_of(service)
     http2 = speaks_http2(policy, port.protocol)
     if tls is None:
-        if index.namespace_mode(service.namespace) == "DISABLE":
+        if service.external or index.namespace_mode(service.namespace) == "DISABLE":
             return {}
         return {"transport_socket_matches": socket_matches(upstream_mutual(server_name, identities, http2=http2))}
     if tls.get("mode") == "ISTIO_MUTUAL":
@@ -136,21 +141,29 @@ def _transport(index: Index, service: Service, port: ServicePort, subset: str, p
 def _assignment(index: Index, service: Service, port: ServicePort, subset: str, rule: Manifest | None) -> Json:
     chosen = subset_of(rule, subset) if subset else None
     labels = dict((chosen or {}).get("labels") or {})
+    if service.endpoints:
+        return static_assignment(index, service, port, subset, labels)
+    if service.entry:
+        return _of_members(index, service, port, subset, labels)
     key = (service.host, port.number, subset, tuple(sorted(labels.items())))
     found = index.endpoints.get(key)
     if found is None:
-        hosts = [
-            endpoint
-            for member in index.members(service)
-            if member.serving and selects(labels, member.labels)
-            if (endpoint := _endpoint(index, member, port)) is not None
-        ]
-        found = index.endpoints[key] = config(
-            "endpoint.v3.ClusterLoadAssignment",
-            cluster_name=outbound_cluster(port.number, subset, service.host),
-            endpoints=[{"locality": {}, "lb_endpoints": hosts, "load_balancing_weight": len(hosts)}] if hosts else [],
-        )
+        found = index.endpoints[key] = _of_members(index, service, port, subset, labels)
     return found
+
+
+def _of_members(index: Index, service: Service, port: ServicePort, subset: str, labels: Mapping[str, str]) -> Json:
+    hosts = [
+        endpoint
+        for member in index.members(service)
+        if member.serving and selects(labels, member.labels)
+        if (endpoint := _endpoint(index, member, port)) is not None
+    ]
+    return config(
+        "endpoint.v3.ClusterLoadAssignment",
+        cluster_name=outbound_cluster(port.number, subset, service.host),
+        endpoints=[{"locality": {}, "lb_endpoints": hosts, "load_balancing_weight": len(hosts)}] if hosts else [],
+    )
 
 
 def _endpoint(index: Index, member: LocalReplica, port: ServicePort) -> Json | None:

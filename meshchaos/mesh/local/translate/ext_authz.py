@@ -16,9 +16,9 @@ _FOR_EVER = "600s"
 """Istio's timeout where none is given."""
 
 
-def check(index: Index, provider: str, *, tcp: bool) -> Json | None:
-    """The filter that asks ``provider``; None where MeshConfig or the mesh does not have it. Empty: it is an HTTP
-    authorizer, which says nothing of TCP.
+def check(index: Index, provider: str, namespace: str, *, tcp: bool) -> Json | None:
+    """The filter that asks ``provider`` for a proxy of ``namespace``; None where MeshConfig or the mesh does not have
+    it. Empty: it is an HTTP authorizer, which says nothing of TCP.
     """
     found = index.authorizers.get(provider)
     if found is None:
@@ -26,7 +26,7 @@ def check(index: Index, provider: str, *, tcp: bool) -> Json | None:
     http, grpc = found.get("envoyExtAuthzHttp"), found.get("envoyExtAuthzGrpc")
     spec: Mapping[str, Any] = http or grpc or {}
     host = spec["service"].rpartition("/")[2]
-    service = index.by_host.get(host)
+    service = index.services_of(namespace).get(host)
     if service is None or service.port(int(spec["port"])) is None:
         return None
     cluster = outbound_cluster(int(spec["port"]), "", host)

@@ -14,10 +14,11 @@ from typing import Any
 from meshchaos.mesh.istio.destination_rules import effective, host_of
 from meshchaos.mesh.istio.hosts import is_wildcard, matches, most_specific
 from meshchaos.mesh.istio.mesh_config import authorizers
-from meshchaos.mesh.istio.order import age, namespace_of
+from meshchaos.mesh.istio.order import age, namespace_of, oldest_first
 from meshchaos.mesh.istio.peer_authentication import Mode, mode, namespace_mode
 from meshchaos.mesh.istio.policies import governing
 from meshchaos.mesh.istio.ports import target_port
+from meshchaos.mesh.istio.service_entries import entry_services, services_of_entry
 from meshchaos.mesh.istio.services import Service, ServicePort, services, workloads_of
 from meshchaos.mesh.istio.telemetry import AccessLogging, access_logging
 from meshchaos.mesh.istio.telemetry import Mode as Side
@@ -48,14 +49,17 @@ class Index:
             kinds.setdefault(str(item.get("kind")), []).append(item)
         self._kinds = {kind: tuple(items) for kind, items in kinds.items()}
         kept = before if before is not None and self._same(before, "Service") else None
+        same_entries = kept is not None and self._same(kept, "ServiceEntry")
         self.services: tuple[Service, ...] = kept.services if kept else tuple(services(self.of_kind("Service")))
+        """Kubernetes' own; ``services_of`` a namespace are those of ServiceEntries, too."""
         self.by_host: Mapping[str, Service] = (
             kept.by_host if kept else {service.host: service for service in self.services}
         )
-        self._members: dict[str, tuple[LocalReplica, ...]] = {}
+        self._seen: dict[str, Mapping[str, Service]] = kept._seen if kept and same_entries else {}
+        self._members: dict[tuple[str, str], tuple[LocalReplica, ...]] = {}
         self._targets: dict[tuple[str, str], tuple[Target, ...]] = {}
         same_replicas = kept is not None and kept.world.replicas == world.replicas and self._same(kept, "Pod")
-        if kept and same_replicas:
+        if kept and same_replicas and same_entries:
             self._members, self._targets = kept._members, kept._targets
         self.identities: Mapping[str, tuple[str, ...]] = (
             kept.identities
@@ -67,19 +71,29 @@ class Index:
         addresses = kept is not None and kept.world.service_addresses == world.service_addresses
         rules = kept is not None and self._same(kept, "DestinationRule")
         demands = kept is not None and self._same(kept, "PeerAuthentication")
-        members = rules and demands and kept is not None and kept.identities == self.identities
-        routes = rules and addresses and kept is not None and self._same(kept, "VirtualService")
-        self._rules: dict[Any, Manifest | None] = kept._rules if kept and rules else {}
+        members = rules and demands and same_entries and kept is not None and kept.identities == self.identities
+        routes = rules and addresses and same_entries and kept is not None and self._same(kept, "VirtualService")
+        self._rules: dict[Any, Manifest | None] = kept._rules if kept and rules and same_entries else {}
         self._former_rules: Mapping[Any, Manifest | None] = kept._rules if kept else {}
         self.single_clusters: dict[Any, Any] = kept.single_clusters if kept else {}
         self.clusters: dict[Any, dict[str, Json]] = kept.clusters if kept and members else {}
         places = same_replicas and demands
         self.endpoints: dict[Any, Json] = kept.endpoints if kept and places else {}
-        self.endpoint_sets: dict[Any, dict[str, Json]] = kept.endpoint_sets if kept and places and rules else {}
+        sets = places and rules and same_entries
+        self.endpoint_sets: dict[Any, dict[str, Json]] = kept.endpoint_sets if kept and sets else {}
         self._namespace_modes: dict[str, Mode] = kept._namespace_modes if kept and demands else {}
         self.virtual_hosts: dict[Any, Any] = kept.virtual_hosts if kept and addresses else {}
         self.routes: dict[Any, Any] = kept.routes if kept and routes else {}
         self._owners: dict[str, _Owners] = kept._owners if kept and routes else {}
+
+    def services_of(self, namespace: str) -> Mapping[str, Service]:
+        """All services that a client of a namespace sees, by host: Kubernetes' first, each kind oldest first."""
+        found = self._seen.get(namespace)
+        if found is None:
+            entries = entry_services(self.of_kind("ServiceEntry"), namespace, self.by_host)
+            found = {**self.by_host, **{service.host: service for service in entries}}
+            self._seen[namespace] = found
+        return found
 
     def of_kind(self, kind: str) -> tuple[Manifest, ...]:
         """The objects of one kind, in the world's order."""
@@ -99,14 +113,32 @@ class Index:
 
     def members(self, service: Service) -> tuple[LocalReplica, ...]:
         """The replicas that a Service selects, serving or not, by address."""
-        found = self._members.get(service.host)
+        key = (service.host, service.namespace)
+        found = self._members.get(key)
         if found is None:
             chosen = workloads_of(service, self.world.replicas)
-            found = self._members[service.host] = tuple(sorted(chosen, key=lambda one: (one.address, one.name)))
+            found = self._members[key] = tuple(sorted(chosen, key=lambda one: (one.address, one.name)))
         return found
+
+    def identities_of(self, service: Service) -> tuple[str, ...]:
+        """The names that servers of a service may have."""
+        if not service.entry:
+            return self.identities[service.host]
+        named = {one.identity for one in service.endpoints if one.identity}
+        return tuple(sorted({*self._identities_of(service), *named, *service.identities}))
 
     def _identities_of(self, service: Service) -> tuple[str, ...]:
         return tuple(sorted({replica.identity for replica in self.members(service)}))
+
+    @cached_property
+    def _chosen_by_entries(self) -> tuple[Service, ...]:
+        """Services of ServiceEntries with a workloadSelector, whoever sees them."""
+        made = (
+            one
+            for item in oldest_first(self.of_kind("ServiceEntry"), "ServiceEntry")
+            for one in services_of_entry(item)
+        )
+        return tuple(one for one in made if one.selector)
 
     def targets(self, replica: LocalReplica) -> tuple[Target, ...]:
         """The ports of a replica that Services lead to, one for each container port: the oldest Service's."""
@@ -114,7 +146,7 @@ class Index:
         found = self._targets.get(key)
         if found is None:
             by_number: dict[int, Target] = {}
-            for service in self.services:
+            for service in (*self.services, *self._chosen_by_entries):
                 if not workloads_of(service, (replica,)):
                     continue
                 for port in service.ports:
@@ -159,7 +191,7 @@ class Index:
             return None
         key = (host, self.rule_class(replica))
         if key not in self._rules:
-            service = self.by_host.get(host)
+            service = self.services_of(replica.namespace).get(host)
             found = effective(
                 candidates,
                 host,

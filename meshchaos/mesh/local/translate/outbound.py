@@ -37,7 +37,7 @@ def sidecar_listeners(index: Index, replica: LocalReplica) -> list[Json]:
     own = [
         _service_port(index, replica, name, bound)
         for name, bound in sorted(replica.service_ports.items())
-        if _known(index, name)
+        if _known(index, replica, name)
     ]
     return [_bound(VIRTUAL_OUTBOUND, replica, OUTBOUND_PORT, [{"filters": [proxy]}]), inside, *own]
 
@@ -60,16 +60,16 @@ def gateway_listeners(index: Index, replica: LocalReplica) -> list[Json]:
     return result
 
 
-def _known(index: Index, name: str) -> bool:
+def _known(index: Index, replica: LocalReplica, name: str) -> bool:
     host, _, number = name.rpartition(":")
-    service = index.by_host.get(host)
+    service = index.services_of(replica.namespace).get(host)
     return service is not None and service.port(int(number)) is not None
 
 
 def _service_port(index: Index, replica: LocalReplica, name: str, bound: int) -> Json:
     """HTTP where the port says so, else TCP, and what the client speaks first where it says nothing."""
     host, _, number = name.rpartition(":")
-    port = index.by_host[host].port(int(number))
+    port = index.services_of(replica.namespace)[host].port(int(number))
     protocol = port.protocol if port else "tcp"
     cluster = outbound_cluster(int(number), "", host)
     chains: list[Json] = []

@@ -228,7 +228,7 @@ def destination(
     requests to it end with 503 and flag NC, as under Istio.
     """
     host = fqdn(str(target["host"]), namespace)
-    service = index.by_host.get(host)
+    service = index.services_of(client.replica.namespace).get(host)
     number = (target.get("port") or {}).get("number")
     if not number:
         number = service.ports[0].number if service and len(service.ports) == 1 else client.port

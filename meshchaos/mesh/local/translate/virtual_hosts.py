@@ -90,7 +90,7 @@ def _sidecar_routes(index: Index, replica: LocalReplica) -> dict[str, Json]:
     proxied: list[Json] = []
     result = {}
     taken: set[str] = set()
-    for service in index.services:
+    for service in index.services_of(replica.namespace).values():
         for port in service.ports:
             if port.protocol == "udp":
                 continue
@@ -114,7 +114,9 @@ def _virtual_host(index: Index, replica: LocalReplica, service: Service, port: S
     owners = index.owners(replica.namespace).of(service.host) if may_be_http(port.protocol) else ()
     key = (index.client_class(replica), service.host, port.number)
     hosts = {service.host, *(host for owner in owners for host in _destinations(owner))}
-    inputs = (owners, [index.rule(host, replica) for host in sorted(hosts)])
+    known = index.services_of(replica.namespace)
+    entries = [known[host] for host in sorted(hosts) if host in known and known[host].entry]
+    inputs = (owners, [index.rule(host, replica) for host in sorted(hosts)], entries)
     kept = index.virtual_hosts.get(key)
     if kept is not None and kept[0] == inputs:
         found: Json = kept[1]
@@ -146,7 +148,8 @@ def _destinations(virtual_service: Manifest) -> Iterable[str]:
 
 def _domains(index: Index, replica: LocalReplica, service: Service, port: int) -> list[str]:
     names = [service.host, f"{service.host}.", *short_names(service.host, replica.namespace)]
-    address = index.world.service_addresses.get(service.host)
+    address = None if service.entry else index.world.service_addresses.get(service.host)
+    names += service.addresses
     plain = [*names, *([address] if address else [])] if port == 80 else []
     ported = [f"{name}:{port}" for name in names]
     if address:
@@ -156,12 +159,13 @@ def _domains(index: Index, replica: LocalReplica, service: Service, port: int) -
 
 def _foreign_hosts(index: Index, replica: LocalReplica, taken: set[str]) -> Iterable[Json]:
     """Hosts of VirtualServices that are no Service's: on the ports of its other hosts, else on 80, as in Istio."""
+    known = index.services_of(replica.namespace)
     for owner in index.owners(replica.namespace).ordered:
         hosts = hosts_of(owner)
-        foreign = [host for host in hosts if host not in index.by_host]
-        ports = sorted({p.number for h in hosts if h in index.by_host for p in index.by_host[h].ports}) or [80]
+        foreign = [host for host in hosts if host not in known]
+        ports = sorted({p.number for h in hosts if h in known for p in known[h].ports}) or [80]
         for host in foreign:
-            if host == "*" or _covers_service(index, host):
+            if host == "*" or _covers_service(known, host):
                 continue
             for port in ports:
                 domains = [*([host] if port == 80 else []), f"{host}:{port}"]
@@ -177,8 +181,8 @@ def _foreign_hosts(index: Index, replica: LocalReplica, taken: set[str]) -> Iter
                     }
 
 
-def _covers_service(index: Index, pattern: str) -> bool:
-    return pattern.startswith("*") and any(host.endswith(pattern[1:]) for host in index.by_host)
+def _covers_service(known: Iterable[str], pattern: str) -> bool:
+    return pattern.startswith("*") and any(host.endswith(pattern[1:]) for host in known)
 
 
 def _connect(cluster: str) -> Json:

@@ -82,6 +82,23 @@ GOOD = {
           - port: {number: 8080, name: http2, protocol: http2}
             hosts: [b.example.com]
     """,
+    "ServiceEntry": """
+        hosts: [api.example.com, "*.partners.example"]
+        addresses: [198.18.0.9]
+        location: MESH_INTERNAL
+        resolution: STATIC
+        exportTo: [., other]
+        subjectAltNames: ["spiffe://cluster.local/ns/shop/sa/api"]
+        ports:
+          - {number: 80, name: http, protocol: HTTP, targetPort: 8080}
+          - {number: 9000, name: grpc, protocol: grpc}
+          - {number: 5432, name: db, protocol: TCP}
+          - {number: 7000, name: sniffed}
+        endpoints:
+          - {address: 127.0.0.1, ports: {http: 9999}, labels: {version: v1}, weight: 3, locality: eu/eu-1/a,
+             serviceAccount: api}
+          - {address: 198.19.255.1}
+    """,
     "EnvoyFilter": """
         workloadSelector: {labels: {app: ratings}}
         configPatches:
@@ -310,6 +327,43 @@ BAD = [
     ("Gateway", "spec/servers/0/tls", {"mode": "SIMPLE"}, "TLS at the gateway is not supported by the local mesh yet"),
     ("Gateway", "spec/servers/1/port/name", "http", "two servers have the port name http"),
     ("Gateway", "spec/servers", [], "spec.servers: must not be empty"),
+    (
+        "ServiceEntry",
+        "spec/resolution",
+        "DNS",
+        "DNS is not supported by the local mesh, which asks no DNS; write STATIC",
+    ),
+    (
+        "ServiceEntry",
+        "spec/resolution",
+        "NONE",
+        "NONE needs captured traffic, which the local mesh has not; write STATIC",
+    ),
+    ("ServiceEntry", "spec/resolution", ..., "resolution left out is NONE, which the local mesh has not; write STATIC"),
+    ("ServiceEntry", "spec/resolution", "STATICS", "did you mean STATIC?"),
+    ("ServiceEntry", "spec/hosts", ["*"], "must name a host, not *; *.example.com is one"),
+    ("ServiceEntry", "spec/hosts", [], "spec.hosts: must not be empty"),
+    ("ServiceEntry", "spec/addresses/0", "10.0.0.0/8", "ranges of addresses are not supported by the local mesh"),
+    ("ServiceEntry", "spec/addresses/0", "there", "'there' must be an IPv4 address"),
+    ("ServiceEntry", "spec/ports/0/protocol", "HTPP", "is the text 'HTPP'; did you mean HTTP?"),
+    ("ServiceEntry", "spec/ports/0/protocol", "UDP", "only TCP is supported by the local mesh"),
+    ("ServiceEntry", "spec/ports/1/number", 80, "two elements have the number 80"),
+    (
+        "ServiceEntry",
+        "spec/endpoints/0/ports",
+        {"https": 1},
+        "an endpoint has the port 'https', the entry has http, gr",
+    ),
+    ("ServiceEntry", "spec/endpoints/0/address", "api.example", "must be an IPv4 address: with STATIC nobody looks a"),
+    ("ServiceEntry", "spec/endpoints/0/address", "unix:///x", "Unix sockets are not supported by the local mesh"),
+    ("ServiceEntry", "spec/endpoints/0/network", "a", "network: the local mesh is one network"),
+    (
+        "ServiceEntry",
+        "spec/workloadSelector",
+        {"labels": {"a": "b"}},
+        "only one of workloadSelector and endpoints may be given",
+    ),
+    ("ServiceEntry", "spec/location", "INTERNAL", "did you mean MESH_INTERNAL?"),
     (
         "EnvoyFilter",
         "spec/configPatches/0/applyTo",

@@ -154,6 +154,17 @@ def test_several_mistakes_have_a_line_each(tmp_path: Path) -> None:
     assert f"is given already at {tmp_path}/c.yaml:1" in str(error.value)
 
 
+FAR = """apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: s, namespace: shop}
+spec:
+  hosts: [a.example]
+  resolution: STATIC
+  endpoints: [{ address: 10.1.2.3}]
+  ports: [{number: 80, name: http}]
+"""
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -188,12 +199,24 @@ def test_several_mistakes_have_a_line_each(tmp_path: Path) -> None:
             },
             "b.yaml:9:7: Deployment d.shop: spec.template.spec.serviceAccountName: there is no ServiceAccount nobody",
         ),
+        (
+            {"a": NAMESPACE, "b": FAR},
+            "b.yaml:7:17: ServiceEntry s.shop: spec.endpoints[0].address: 10.1.2.3 is not of this machine "
+            "(127.0.0.0/8, 198.18.0.0/15); to let traffic go there, add it to local.endpoints of this mesh in meshchaos.yaml",
+        ),
     ],
 )
 def test_names_that_lead_nowhere(tmp_path: Path, files: dict[str, str], message: str) -> None:
     with pytest.raises(FileError) as error:
         manifests.load([write(tmp_path, **files)])
     assert message in str(error.value)
+
+
+def test_endpoints_beyond_this_machine_where_the_user_says_so(tmp_path: Path) -> None:
+    found = manifests.load([write(tmp_path, a=NAMESPACE, b=FAR)], ["10.1.0.0/16"])
+    assert "ServiceEntry" in {one["kind"] for one in found}
+    with pytest.raises(FileError, match=r"10\.1\.2\.3 is not of this machine"):
+        manifests.load([tmp_path], ["10.2.0.0/16"])
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

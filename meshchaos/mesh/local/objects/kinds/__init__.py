@@ -16,6 +16,7 @@ from meshchaos.mesh.local.objects.kinds import (
     gateway,
     peer_authentication,
     request_authentication,
+    service_entry,
     telemetry,
     virtual_service,
 )
@@ -30,6 +31,7 @@ _MODULES = (
     gateway,
     peer_authentication,
     request_authentication,
+    service_entry,
     telemetry,
     virtual_service,
 )
@@ -37,10 +39,12 @@ _MODULES = (
 REGISTRY: Final[dict[str, Kind]] = {kind.name: kind for module in _MODULES for kind in module.KINDS}
 
 _YET: Final = "is not supported by the local mesh yet"
+_AS_ENDPOINT: Final = "is not supported by the local mesh; write it as an endpoint of a ServiceEntry"
 _AS_DEPLOYMENT: Final = "is not supported by the local mesh; write it as a Deployment"
 
 REFUSED: Final[dict[str, str]] = {
-    **dict.fromkeys(("ServiceEntry", "WorkloadEntry", "WorkloadGroup", "Sidecar"), _YET),
+    **dict.fromkeys(("WorkloadEntry", "WorkloadGroup"), _AS_ENDPOINT),
+    "Sidecar": _YET,
     **dict.fromkeys(("ProxyConfig", "WasmPlugin", "Ingress", "NetworkPolicy"), "is not supported by the local mesh"),
     **dict.fromkeys(("HTTPRoute", "GRPCRoute", "GatewayClass", "ReferenceGrant"), _YET),
     **dict.fromkeys(("StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"), _AS_DEPLOYMENT),
