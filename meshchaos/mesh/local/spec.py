@@ -66,5 +66,5 @@ class MeshSpec:
                 workloads[name] = ProgramSpec(tuple(form["command"]), int(form["port"]), form["env"])
             else:
                 workloads[name] = StubSpec(tuple(form.pop("calls")), **form)
-        lists = {key: tuple(data.pop(key)) for key in ("manifests", "issuers", "endpoints")}
-        return MeshSpec(workloads=workloads, **lists, **data)
+        objects, issuers, endpoints = (tuple(data.pop(key)) for key in ("manifests", "issuers", "endpoints"))
+        return MeshSpec(manifests=objects, workloads=workloads, issuers=issuers, endpoints=endpoints, **data)
