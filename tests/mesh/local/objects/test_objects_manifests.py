@@ -201,8 +201,9 @@ spec:
         ),
         (
             {"a": NAMESPACE, "b": FAR},
-            "b.yaml:7:17: ServiceEntry s.shop: spec.endpoints[0].address: 10.1.2.3 is not of this "
-            "machine (127.0.0.0/8, 198.18.0.0/15); to let traffic go there, add it to local.endpoints of this mesh in meshchaos.yaml",
+            "b.yaml:7:17: ServiceEntry s.shop: spec.endpoints[0].address: 10.1.2.3 is not of this machine"
+            " (127.0.0.0/8, 198.18.0.0/15); to let traffic go there, add it to local.endpoints of this mesh in"
+            " meshchaos.yaml",
         ),
     ],
 )
