@@ -181,6 +181,7 @@ def _warnings(found: Survey, changes: list[Change]) -> tuple[str, ...]:
                 f"{controller} owns {change.ref} and will put it back in mid-phase; "
                 f"at: server takes an object of our own"
             )
+    result += [f"{hiding} hides {found.edge.service} from {name}" for name, hiding in found.blind.items()]
     if found.bare:
         result.append(f"clients with no sidecar do not feel it: {', '.join(sorted(found.bare))}")
     return tuple(result)

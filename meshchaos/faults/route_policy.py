@@ -144,6 +144,7 @@ def warnings_of(found: Survey, changes: Sequence[Change]) -> tuple[str, ...]:
         others = sorted(hosts - {found.edge.service.host})
         if others:
             result.append(f"{where(route)} leads to {', '.join(others)} too, and its requests have the policy as well")
+    result += [f"{hiding} hides {found.edge.service} from {name}" for name, hiding in found.blind.items()]
     if found.bare:
         result.append(f"clients with no sidecar do not have it: {', '.join(sorted(found.bare))}")
     return tuple(result)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from meshchaos.errors import CannotPlace
 from meshchaos.faults.edge import Edge, HttpFault
+from meshchaos.mesh.istio import sidecars
 from meshchaos.mesh.istio import virtual_services as vs
 from meshchaos.mesh.istio.order import namespace_of
 from meshchaos.mesh.objects import Manifest, Ref, ref_of, selects
@@ -17,7 +18,8 @@ from meshchaos.mesh.seam import Snapshot, Workload
 class Survey:
     """What was found. ``routes`` lead to the service (whole or in part); ``owners`` hold them; ``ungoverned`` are
     namespaces whose sidecars no VirtualService rules for the host; ``clients`` have a proxy that is concerned;
-    ``gateways`` (``namespace/name``) are those that they serve; ``bare`` clients have no sidecar.
+    ``gateways`` (``namespace/name``) are those that they serve; ``bare`` clients have no sidecar;
+    ``blind`` ones have a Sidecar object that hides the service from them.
     """
 
     fault: HttpFault
@@ -29,6 +31,7 @@ class Survey:
     clients: dict[tuple[str, str], Workload] = field(default_factory=dict)
     gateways: set[str] = field(default_factory=set)
     bare: list[str] = field(default_factory=list)
+    blind: dict[str, Ref] = field(default_factory=dict)
 
     def of_owner(self, ref: Ref) -> list[vs.HttpRoute]:
         """The routes found in one VirtualService, in its order."""
@@ -88,6 +91,10 @@ def survey(fault: HttpFault, edge: Edge, mesh: Snapshot) -> Survey:
     for client in edge.source.workloads if edge.source else mesh.workloads:
         if client.gateway:
             found.gateway(client)
+        elif client.sidecar and (hiding := _hidden(client, edge, mesh)) is not None:
+            if edge.source:
+                raise CannotPlace(f"{hiding} hides {edge.service} from {client.name}: no route there leads to it")
+            found.blind[client.name] = hiding
         elif client.sidecar:
             found.sidecar(client)
         elif edge.source:
@@ -99,6 +106,14 @@ def survey(fault: HttpFault, edge: Edge, mesh: Snapshot) -> Survey:
             f"no VirtualService routes to subset {fault.subset!r} of {edge.service} alone; write at: server"
         )
     return found
+
+
+def _hidden(client: Workload, edge: Edge, mesh: Snapshot) -> Ref | None:
+    """The Sidecar object that keeps the service out of a client's proxy."""
+    found = sidecars.governing(mesh.objects, client.namespace, client.labels, mesh.root_namespace)
+    service = (edge.service.host, edge.service.namespace)
+    hidden = sidecars.hides(found, service, client.namespace, port=edge.port.number)
+    return ref_of(found) if found is not None and hidden else None
 
 
 def wholly(found: Survey, owner: Manifest, route: vs.HttpRoute) -> bool:

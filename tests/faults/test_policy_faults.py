@@ -130,6 +130,15 @@ class TestRoutePolicies:
         owner["metadata"]["annotations"] = {"argocd.argoproj.io/tracking-id": "x"}
         assert "Argo CD owns" in TIMEOUT.place(TimeoutSpec("ratings", 1.0), mesh, CONTEXT).warnings[0]
 
+    def test_a_client_from_which_a_sidecar_object_hides_the_service(self) -> None:
+        only = manifest("Sidecar", "narrow", {"egress": [{"hosts": ["istio-system/*"]}]})
+        only["spec"]["workloadSelector"] = {"labels": {"app": "details"}}
+        mesh = bookinfo(only)
+        (warning,) = TIMEOUT.place(TimeoutSpec("ratings", 2.0), mesh, CONTEXT).warnings
+        assert warning == "Sidecar narrow.bookinfo hides ratings.bookinfo from details-v1"
+        text = refused(TIMEOUT, TimeoutSpec("ratings", 2.0, ("details",)), mesh)
+        assert text == "Sidecar narrow.bookinfo hides ratings.bookinfo from details-v1: no route there leads to it"
+
     def test_two_fields_of_one_route_follow_one_another_and_the_same_is_refused(self) -> None:
         mesh = bookinfo(virtual_service("details", ["details"], [{"route": [{"destination": {"host": "details"}}]}]))
         first = TIMEOUT.place(TimeoutSpec("details", 1.0), mesh, CONTEXT)
