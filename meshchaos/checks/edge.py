@@ -56,7 +56,8 @@ class EdgeCheck:
             if edge is None or edge.record.problem is not None:
                 why = edge.record.problem if edge is not None else "nothing was written down"
                 return self._bare(name, Verdict.INVALID, f"the proxies of {self.ask} do not tell: {why}")
-            return replace(self._judge_phase(edge, phase, history, alpha / len(self.during)), during=(name,))
+            found = replace(self._judge_phase(edge, phase, history, alpha / len(self.during)), during=(name,))
+            return with_losses(found, edge, phase.start, phase.end)
 
         return over_phases(self.during, one)
 
@@ -65,6 +66,17 @@ class EdgeCheck:
 
     def _bare(self, name: PhaseName, verdict: Verdict, reason: str) -> Finding:
         return Finding(self.kind, self.name, (name,), verdict, reason, line=self.where.line)
+
+
+def with_losses(found: Finding, edge: Edge, start: float, end: float) -> Finding:
+    """What was found in the lines of [start, end), where a client's proxy may have taken some with it: no PASS."""
+    gone = edge.lost_in(start, end)
+    if not gone:
+        return found
+    text = f"{' and '.join(gone)} ended in mid-run, with requests in flight or not written down, which nobody can count"
+    if found.verdict is Verdict.PASS:
+        return replace(found, verdict=Verdict.INCONCLUSIVE, reason=f"{text}; of what was written down: {found.reason}")
+    return replace(found, evidence=(*found.evidence, text))
 
 
 def is_good(line: ProxyLogLine, good: Statuses = GOOD) -> bool:

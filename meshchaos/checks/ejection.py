@@ -141,15 +141,16 @@ class EjectionCheck(EdgeCheck):
 
 
 def _arrivals(edge: Edge) -> dict[tuple[str, str], list[_Arrival]]:
-    """(client proxy, server replica) -> what arrived there, by time. What was refused or given up on arrived, too: the
-    client's line names the host.
+    """(client proxy, server replica) -> what arrived there, by time. What was refused or given up on arrived, too, and
+    what a proxy had not written when it was killed: the client's line names the host.
     """
     found: dict[tuple[str, str], list[_Arrival]] = {}
     for call in calls_of(edge):
         for one in call.arrived:
             found.setdefault((call.sent.proxy, one.proxy), []).append(_Arrival(one.line.start, is_good(one.line)))
-        if call.lost and call.server is not None:
-            found.setdefault((call.sent.proxy, call.server), []).append(_Arrival(call.sent.line.start, good=False))
+        if call.server is not None and not call.reached and "UO" not in call.sent.line.flags:
+            arrival = _Arrival(call.sent.line.start, is_good(call.sent.line))
+            found.setdefault((call.sent.proxy, call.server), []).append(arrival)
     return {key: sorted(some, key=lambda one: one.at) for key, some in found.items()}
 
 

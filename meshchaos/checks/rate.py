@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from meshchaos.checks import closed, sentences, words
 from meshchaos.checks.decide import EARLY_PART, Decision, Rule, decide
-from meshchaos.checks.edge import samples_of
+from meshchaos.checks.edge import samples_of, with_losses
 from meshchaos.checks.kind import Finding, Verdict
 from meshchaos.checks.measured import measure_latency, measure_success
 from meshchaos.checks.phases import over_phases
@@ -70,7 +70,7 @@ class RateCheck:
             return self._bare(self.during, Verdict.INVALID, untold)
         counts = Counter(self.measure).count(self.samples(history), start, end)
         rule = Rule(self.theta, 1 - history.confidence, alpha, sequential)
-        return self._finding(history, counts, rule)
+        return self._with_losses(self._finding(history, counts, rule), history, start, end)
 
     def look(self, history: History, *, alpha: float) -> Finding:
         """The phase that is going on (the last record) by the e-process; INCONCLUSIVE within its first
@@ -110,6 +110,10 @@ class RateCheck:
         why = edge.record.problem if edge is not None else "nothing was written down"
         return f"the proxies of {self.edge} do not tell: {why}"
 
+    def _with_losses(self, found: Finding, history: History, start: float, end: float) -> Finding:
+        edge = history.edges.get(self.edge) if self.edge is not None else None
+        return found if edge is None else with_losses(found, edge, start, end)
+
     def clean(self, confidence: float) -> int:
         """The fewest requests a phase that PASS when none is bad."""
         return clean_minimum(self.theta, 1 - confidence)
@@ -135,6 +139,7 @@ class RateCheck:
         rule = _rule(history, phase, self.theta, alpha, sequential=sequential)
         counts = Counter(self.measure).count(self.samples(history), phase.start, phase.end)
         found = self._finding(history, counts, rule, cuts(history, phase))
+        found = self._with_losses(found, history, phase.start, phase.end)
         return replace(found, during=(name,), evidence=found.evidence + partly(history, phase))
 
     def _finding(self, history: History, counts: Tally, rule: Rule, changes: Sequence[float] = ()) -> Finding:

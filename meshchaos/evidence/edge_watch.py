@@ -16,7 +16,7 @@ from typing import Protocol
 from meshchaos.errors import EvidenceError
 from meshchaos.evidence.edge_file import EdgeFile
 from meshchaos.evidence.requests import NEGLIGIBLE, POLL, QUIET, Begun, Requests, Standing, requests_of, standing
-from meshchaos.history.edges import EdgeRecord, Peer, StatPoint
+from meshchaos.history.edges import EdgeRecord, Loss, Peer, StatPoint
 from meshchaos.history.probes import is_probe
 from meshchaos.mesh.seam import Proxy, ProxyLogLine, Replica
 
@@ -73,6 +73,8 @@ class EdgeWatch:
         self._watched: dict[str, _Watched] = {}
         self._living: set[str] = set()
         """Names of the proxies that are there now; one that was killed has a log, and answers no question."""
+        self._looked = 0.0
+        """When that was asked."""
         self._stats = [(tuple(record.ask.stats), tuple(record.ask.server_stats)) for record in records]
         self._seen = seen
 
@@ -97,6 +99,7 @@ class EdgeWatch:
         records' ``problem``.
         """
         try:
+            self._find(new=True)
             states = self._settle(time.monotonic() + self._timeout)
             for name, state in states.items():
                 self._check_whole(self._watched[name], state)
@@ -112,16 +115,25 @@ class EdgeWatch:
     def _find(self, *, new: bool) -> None:
         """Watches the proxies that are there now; ``new``: those not known yet have come since the start."""
         there = {proxy.name: proxy for proxy in self._mesh.proxies()}
-        self._living = set(there)
-        fresh = [proxy for name, proxy in there.items() if name not in self._watched]
-        for proxy in fresh:
+        now = time.time()
+        for name in self._living - there.keys():
+            self._ended(name, now)
+        self._living, self._looked = set(there), now
+        for proxy in [proxy for name, proxy in there.items() if name not in self._watched]:
             sends, receives = self._ends(proxy.replica)
             if not sends and not receives:
                 continue
-            mark = 0 if new else proxy.log_mark()
-            begun = {side: Begun(0.0, Requests(0, 0)) if new else Begun.first(proxy, side) for side in _SIDES}
+            fresh = new or not proxy.replica.ready  # one that is just being started has no past
+            mark = 0 if fresh else proxy.log_mark()
+            begun = {side: Begun(0.0, Requests(0, 0)) if fresh else Begun.first(proxy, side) for side in _SIDES}
             logged: dict[str, array[float]] = {side: array("d") for side in _SIDES}
             self._watched[proxy.name] = _Watched(proxy, mark, sends, receives, begun, logged)
+
+    def _ended(self, name: str, now: float) -> None:
+        """What a proxy had in flight and not written yet is lost with it."""
+        for position in self._watched[name].sends if name in self._watched else ():
+            record = self._records[position]
+            self._records[position] = replace(record, losses=(*record.losses, Loss(name, self._looked, now)))
 
     def _ends(self, replica: Replica) -> tuple[list[int], list[int]]:
         """The edges that a replica is a client, a server of; it joins their records where it is new."""
@@ -179,7 +191,7 @@ class EdgeWatch:
 
     def _look_at(self, position: int, names: str, watched: Sequence[_Watched]) -> None:
         for one in watched:
-            if one.proxy.name in self._living:
+            if one.proxy.name in self._living and one.proxy.replica.ready:
                 found = one.proxy.stats(names)
                 now = time.time()
                 for name, value in sorted(found.items()):
@@ -222,13 +234,17 @@ class EdgeWatch:
             }
 
     def _there(self) -> set[str]:
-        return {proxy.name for proxy in self._mesh.proxies()}
+        """Those that answer."""
+        return {proxy.name for proxy in self._mesh.proxies() if proxy.replica.ready}
 
     def _check_whole(self, watched: _Watched, states: dict[str, Standing]) -> None:
         """A log that lacks requests, and requests without an end, are a problem of the edges on that side."""
         for side, state in states.items():
             concerned = watched.sides()[side]
-            if state.due is None or state.due < 0:
+            if state.due is None:
+                continue
+            if state.due < 0:
+                self._blame(concerned, f"{watched.proxy.name} was started anew in mid-run: its log may lack requests")
                 continue
             if state.active > NEGLIGIBLE * max(state.over, 1):
                 self._blame(concerned, f"{watched.proxy.name} still has {state.active} requests in flight")

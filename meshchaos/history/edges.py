@@ -26,13 +26,24 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class Loss:
+    """The proxy of a replica that ended between two moments (epoch s), and with it the lines of what it had in flight
+    and of what it had not written yet.
+    """
+
+    proxy: str
+    after: float
+    before: float
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeRecord:
     """An edge as it was found. ``host`` and ``port`` of the service, ``domain`` the cluster's; ``target_ports`` are the
     containers' behind it; ``identities``: SPIFFE names of the sources, empty where every client is meant. ``clients``
     and ``servers`` are all replicas that were there at any time of the run. ``since``: when watching began (epoch s).
     ``problem``: why the lines are not all there. ``most_attempts``: that any route of the mesh allows a request.
     ``workers``: threads of a client's proxy that share one limit. ``subsets``: labels of each subset of the service.
-    No ``host``: the ask is about every sidecar.
+    No ``host``: the ask is about every sidecar. ``losses``: clients' proxies that ended while they were watched.
     """
 
     ask: EdgeAsk
@@ -49,6 +60,7 @@ class EdgeRecord:
     most_attempts: int = 3
     workers: int = 1
     subsets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    losses: tuple[Loss, ...] = ()
 
     def concerns_client(self, line: ProxyLogLine) -> bool:
         """Whether an outbound line of a client's proxy is of this edge: by the cluster it was routed to, and where no
@@ -104,6 +116,19 @@ class Edge:
     sent: tuple[EdgeLine, ...]
     received: tuple[EdgeLine, ...]
     stats: tuple[StatPoint, ...] = ()
+
+    def lost_in(self, start: float, end: float) -> tuple[str, ...]:
+        """Clients' proxies that used this edge and ended with lines of requests that may have begun in [start, end)."""
+        if not self.record.losses:
+            return ()
+        longest: dict[str, float] = {}
+        for one in self.sent:
+            longest[one.proxy] = max(longest.get(one.proxy, 0.0), one.line.duration)
+        return tuple(
+            loss.proxy
+            for loss in self.record.losses
+            if loss.proxy in longest and start < loss.before and loss.after - longest[loss.proxy] < end
+        )
 
 
 def between(lines: tuple[EdgeLine, ...], start: float, end: float) -> tuple[EdgeLine, ...]:

@@ -84,7 +84,8 @@ class Proxy(Protocol):
         """``<replica>.<namespace>``."""
 
     @property
-    def replica(self) -> Replica: ...
+    def replica(self) -> Replica:
+        """As it was when ``Mesh.proxies`` was last asked. One that is not ``ready`` may not answer yet."""
 
     def config_dump(self) -> Mapping[str, Any]:
         """Envoy's ``/config_dump`` as JSON (the main thread's view)."""

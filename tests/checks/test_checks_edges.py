@@ -19,7 +19,7 @@ from meshchaos.checks.success import SUCCESS, SuccessSpec
 from meshchaos.checks.timeout import TIMEOUT, TimeoutSpec
 from meshchaos.errors import FileError
 from meshchaos.history.asks import EdgeAsk
-from meshchaos.history.edges import Edge, EdgeLine, EdgeRecord, Peer, StatPoint
+from meshchaos.history.edges import Edge, EdgeLine, EdgeRecord, Loss, Peer, StatPoint
 from meshchaos.history.records import FaultRecord, History, PhaseRecord
 from meshchaos.mesh.seam import ProxyLogLine
 
@@ -63,11 +63,13 @@ def judged(
     *,
     problem: str | None = None,
     stats: Sequence[StatPoint] = (),
+    losses: Sequence[Loss] = (),
 ) -> list[Finding]:
     checks = kind.checks(expectation(kind.kind.key, spec), context())
     asks = {ask for check in checks for ask in check.asks}  # type: ignore[attr-defined]
     record = EdgeRecord(
         EdgeAsk("stars"), "stars", "shop", "stars.shop", 80, (80,), (), (), SERVERS, problem=problem,
+        losses=tuple(losses),
         subsets={"v1": {"version": "v1"}, "v2": {"version": "v2"}},
     )  # fmt: skip
     edges = {ask: Edge(replace(record, ask=ask), tuple(sent), tuple(received), tuple(stats)) for ask in asks}
@@ -135,6 +137,26 @@ def test_lines_that_are_not_whole_are_invalid_whatever_they_say(kind: CheckKind,
     for found in judged(kind, spec, sent, sent, problem="the access log of page.shop lost lines"):
         assert found.verdict == "INVALID"
         assert found.reason.endswith("do not tell: the access log of page.shop lost lines")
+
+
+def test_what_a_client_took_with_it_when_it_was_killed_passes_nothing() -> None:
+    good = [line(n / 10, attempts=2 if n % 4 == 0 else 1) for n in range(590)]
+    in_time = [Loss("page.shop", T0 + 30, T0 + 31)]
+    for lost, verdict in (
+        (in_time, "INCONCLUSIVE"),
+        ([Loss("page.shop", T0 + 70.01, T0 + 71)], "INCONCLUSIVE"),  # 20 ms: it may have begun in the fault phase
+        ([Loss("page.shop", T0 + 75, T0 + 76)], "PASS"),
+        ([Loss("page.shop", T0 + 5, T0 + 6)], "PASS"),
+        ([Loss("idle.shop", T0 + 30, T0 + 31)], "PASS"),
+    ):
+        found = judged(RETRIES, RETRY, good, losses=lost)
+        assert verdicts(found) == [verdict, verdict], lost
+        success = judged(SUCCESS, SuccessSpec(0.9, to="stars"), good, losses=lost)
+        assert verdicts(success) == [verdict], lost
+    assert "page.shop ended in mid-run" in judged(RETRIES, RETRY, good, losses=in_time)[0].reason
+    (bad, _) = judged(RETRIES, RETRY, [line(n / 10, 503) for n in range(590)], losses=in_time)
+    assert bad.verdict == "FAIL"
+    assert "page.shop ended in mid-run" in bad.evidence[-1]
 
 
 def cut(at: float, after: float = 0.5, details: str = "response_timeout") -> EdgeLine:
@@ -233,6 +255,9 @@ def test_a_bad_replica_is_ejected_in_time_and_comes_back() -> None:
     sent, received = arrivals(3.0)
     gone = T0 + 70
     away = [one for one in received if not (one.proxy == "stars-2.shop" and one.line.start >= gone)]
+    (found,) = judged(EJECTION, spec, sent, away, stats=ejections(1))
+    assert found.verdict == "PASS", "a killed proxy wrote nothing, but the client had answers from there"
+    sent = [one for one in sent if not (one.line.upstream_host == "10.0.0.2:80" and one.line.start >= gone)]
     assert verdicts(judged(EJECTION, spec, sent, away, stats=ejections(1))) == ["FAIL"], "it never returns"
     patient = replace(spec, returns=90.0)
     assert verdicts(judged(EJECTION, patient, sent, away, stats=ejections(1))) == ["INCONCLUSIVE"]

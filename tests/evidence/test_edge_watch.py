@@ -43,6 +43,7 @@ def call(mesh: LocalMesh, path: str) -> int:
 def watch(mesh: LocalMesh, folder: Path, do: Callable[[EdgeWatch], None]) -> Sequence[EdgeRecord]:
     told: list[Sequence[EdgeRecord]] = []
     records = [edge_of(ASK, mesh.snapshot(), NAMESPACE)]
+    until(lambda: all(proxy.replica.ready for proxy in mesh.proxies()), "all proxies answer")
     watching = EdgeWatch(mesh, records, folder, lambda some: told.append(list(some)))
     try:
         watching.start()
@@ -92,6 +93,27 @@ def test_a_replica_that_comes_later_is_watched_too(mesh: LocalMesh, tmp_path: Pa
     assert len(record.servers) == 2
     assert {"/old", "/new"} <= {one.line.path for one in edge.received}
     assert len({one.line.upstream_host for one in edge.sent if one.line.status == 200}) == 2
+
+
+@pytest.mark.envoy
+def test_a_client_that_is_killed_takes_lines_with_it_and_is_told(mesh: LocalMesh, tmp_path: Path) -> None:
+    def kill(watching: EdgeWatch) -> None:
+        assert call(mesh, "/old") == 200
+        until(lambda: watching.collect() or (tmp_path / FILE).read_text().count('"/old"') == 2, "both ends logged it")
+        (client,) = mesh.proxies("web")
+        mesh.kill([client.name], restart_after=0.0)
+        (new,) = until(lambda: mesh.proxies("web"), "a new replica")  # not there yet: it must not be asked anything
+        watching.collect()
+        until(lambda: mesh.proxies("web") == [new] and new.replica.ready, "a new client")
+        until(lambda: call(mesh, "/new") == 200, "the new client asks")
+
+    (record,) = watch(mesh, tmp_path, kill)
+    old, new = (peer.name for peer in record.clients)
+    assert [loss.proxy for loss in record.losses] == [old] != [new]
+    edge = read_edges(tmp_path, [record])[ASK]
+    at = edge.sent[0].line.start
+    assert edge.lost_in(at, at + 60) == (old,)
+    assert edge.lost_in(record.losses[0].before + 1, at + 600) == ()
 
 
 def test_names_that_are_nobodys_are_refused(mesh: LocalMesh) -> None:

@@ -231,6 +231,8 @@ class LocalMesh:
 
     def _proxy(self, local: LocalReplica) -> LocalProxy:
         name = f"{local.name}.{local.namespace}"
+        replica = replica_of(local)
         if name not in self._proxies:
-            self._proxies[name] = LocalProxy(replica_of(local), local.admin, local.logs)
+            self._proxies[name] = LocalProxy(replica, local.admin, local.logs)
+        self._proxies[name].replica = replica
         return self._proxies[name]

@@ -20,17 +20,13 @@ class LocalProxy:
     """Implements ``meshchaos.mesh.seam.Proxy``."""
 
     def __init__(self, replica: Replica, admin: str, logs: str) -> None:
-        self._replica = replica
+        self.replica = replica
         self._admin = AdminClient(admin, self.name)
         self._log = Path(logs) / "access.log"
 
     @property
     def name(self) -> str:
-        return f"{self._replica.name}.{self._replica.namespace}"
-
-    @property
-    def replica(self) -> Replica:
-        return self._replica
+        return f"{self.replica.name}.{self.replica.namespace}"
 
     @property
     def admin(self) -> AdminClient:
