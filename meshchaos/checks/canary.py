@@ -150,7 +150,7 @@ class CanaryCheck(EdgeCheck):
             return self._bare(phase.name, Verdict.INVALID, str(error))
         for arm, name in ((new, self.canary), (old, self.baseline)):
             if not arm.lines:
-                return self._bare(phase.name, Verdict.INVALID, f"{name} got no request, so nothing was compared")
+                raise self._untested(phase, f"{name} got no request, so nothing was compared")
         judge = {
             "errorRatio": self._errors,
             "errorBudget": self._budget,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from meshchaos.checks import words
-from meshchaos.checks.edge import EdgeCheck, shown
+from meshchaos.checks.edge import EdgeCheck, UntestedError, shown
 from meshchaos.checks.kind import Check, CheckContext, Finding, Verdict
 from meshchaos.checks.latency import parse_quantile
 from meshchaos.checks.measured import quantile_name
@@ -78,7 +78,7 @@ class BreakerCheck(EdgeCheck):
     def _judge_phase(self, edge: Edge, phase: PhaseRecord, history: History, alpha: float) -> Finding:
         lines = between(edge.sent, phase.start, phase.end)
         if not lines:
-            return self._bare(phase.name, Verdict.INVALID, f"no request on {self.ask}, so nothing was tested")
+            raise self._untested(phase, f"no request on {self.ask}, so nothing was tested")
         shed = [one for one in lines if is_shed(one)]
         flown = [one for one in between(edge.sent, 0.0, phase.end) if was_in_flight(one)]
         peaks = peaks_of(flown, phase.start)
@@ -99,7 +99,7 @@ class BreakerCheck(EdgeCheck):
             )
         else:
             verdict, text = self._within(len(lines), shed, slow, peak)
-        return Finding(
+        found = Finding(
             kind=self.kind,
             name=self.name,
             during=(phase.name,),
@@ -117,6 +117,9 @@ class BreakerCheck(EdgeCheck):
             ),
             line=self.where.line,
         )
+        if verdict is Verdict.INVALID:
+            raise UntestedError(found)
+        return found
 
     def _within(self, n: int, shed: Sequence[EdgeLine], slow: Sequence[EdgeLine], peak: int) -> tuple[Verdict, str]:
         """What the shedding says, where the limit itself held."""

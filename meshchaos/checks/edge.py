@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from meshchaos.checks import words
 from meshchaos.checks.kind import Finding, Verdict
 from meshchaos.checks.phases import over_phases
+from meshchaos.checks.ramp import judge_steps, partly
 from meshchaos.checks.tally import GOOD, Statuses, Tally
 from meshchaos.experiment.model import PhaseName, Where
 from meshchaos.history.asks import Ask, EdgeAsk
 from meshchaos.history.edges import Edge, EdgeLine
-from meshchaos.history.records import History, PhaseRecord
+from meshchaos.history.records import History, PhaseRecord, PhaseStep
 from meshchaos.history.samples import ROW, Outcome, Samples
 from meshchaos.mesh.seam import ProxyLogLine
 
@@ -29,9 +30,22 @@ SHOWN = 3
 """Log lines that go into a finding."""
 
 
+class UntestedError(Exception):
+    """The lines of a phase, or of one step of a ramp, hold nothing that the expectation is about. Says why."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.reason)
+        self.finding = finding
+
+
 @dataclass(frozen=True)
 class EdgeCheck:
-    """One expectation about an edge. A subclass says ``_judge_phase``: what the lines of one phase come to."""
+    """One expectation about an edge. A subclass says ``_judge_phase``: what the lines of one phase come to, or that
+    they test nothing (UntestedError). Under a ramp each step is judged by itself, unless what is looked for goes on
+    from one step to the next (``by_step``).
+    """
+
+    by_step: ClassVar[bool] = True
 
     kind: str
     name: str
@@ -56,13 +70,38 @@ class EdgeCheck:
             if edge is None or edge.record.problem is not None:
                 why = edge.record.problem if edge is not None else "nothing was written down"
                 return self._bare(name, Verdict.INVALID, f"the proxies of {self.ask} do not tell: {why}")
-            found = replace(self._judge_phase(edge, phase, history, alpha / len(self.during)), during=(name,))
-            return with_losses(found, edge, phase.start, phase.end)
+            judge = self._judge_steps if phase.steps and self.by_step else self._judge_window
+            try:
+                found = judge(edge, phase, history, alpha / len(self.during))
+            except UntestedError as none:
+                return none.finding
+            return replace(found, during=(name,), evidence=found.evidence + partly(history, phase))
 
         return over_phases(self.during, one)
 
+    def _judge_steps(self, edge: Edge, phase: PhaseRecord, history: History, alpha: float) -> Finding:
+        """The worst of the steps that tested anything; those that did not are told, and no reason against the rest."""
+        found: dict[PhaseStep, Finding] = {}
+        untested: list[str] = []
+        for step in phase.steps:
+            part = replace(phase, start=step.start, end=step.end, steps=())
+            try:
+                found[step] = self._judge_window(edge, part, history, alpha / len(phase.steps))
+            except UntestedError as none:
+                untested.append(f"nothing was tested at {step.label}: {none}")
+        if not found:
+            raise UntestedError(self._bare(phase.name, Verdict.INVALID, untested[-1]))
+        chosen = judge_steps(replace(phase, steps=tuple(found)), found.__getitem__)
+        return replace(chosen, evidence=chosen.evidence + tuple(untested))
+
+    def _judge_window(self, edge: Edge, window: PhaseRecord, history: History, alpha: float) -> Finding:
+        return with_losses(self._judge_phase(edge, window, history, alpha), edge, window.start, window.end)
+
     def _judge_phase(self, edge: Edge, phase: PhaseRecord, history: History, alpha: float) -> Finding:
         raise NotImplementedError
+
+    def _untested(self, phase: PhaseRecord, reason: str) -> UntestedError:
+        return UntestedError(self._bare(phase.name, Verdict.INVALID, reason))
 
     def _bare(self, name: PhaseName, verdict: Verdict, reason: str) -> Finding:
         return Finding(self.kind, self.name, (name,), verdict, reason, line=self.where.line)

@@ -53,8 +53,9 @@ _Arrivals = Mapping[_Key, Sequence[_Arrival]]
 
 @dataclass(frozen=True)
 class EjectionCheck(EdgeCheck):
-    """Times in s."""
+    """Times in s. An ejection lasts on when the next step of a ramp begins, so a phase is judged as a whole."""
 
+    by_step = False
     within: float = 15.0
     returns: float | None = None
 
@@ -64,7 +65,7 @@ class EjectionCheck(EdgeCheck):
         bad = {key: some for key, some in during.items() if sum(not one.good for one in some) * 2 > len(some) > 0}
         if not bad:
             text = f"no replica of {edge.record.service} failed most of its requests, so none was to be ejected"
-            return self._bare(phase.name, Verdict.INVALID, text)
+            raise self._untested(phase, text)
         healthy = [one for key, some in during.items() if key not in bad for one in some]
         found = [self._of_one(edge, key, bad, healthy, phase) for key in sorted(bad)]
         if self.returns is not None:

@@ -23,10 +23,10 @@ def judge_steps(phase: PhaseRecord, judge: Callable[[PhaseStep], Finding]) -> Fi
     found = [judge(step) for step in phase.steps]
     at = min(range(len(found)), key=lambda index: WORST_FIRST.index(found[index].verdict))
     verdict = found[at].verdict
-    every = f"{len(found)} steps"
     if verdict is Verdict.PASS:
         at = len(found) - 1
-        text = f"each of the {every} holds; {placed(found[at].reason, f'at {phase.steps[at].label}')}"
+        every = f"each of the {len(found)} steps" if len(found) > 1 else "the step"
+        text = f"{every} holds; {placed(found[at].reason, f'at {phase.steps[at].label}')}"
         if phase.cut is not None:
             verdict, text = Verdict.INCONCLUSIVE, f"the phase was cut before its last step: {text}"
     else:

@@ -61,7 +61,7 @@ class RecoveredCheck(EdgeCheck):
                 f"none of {words.plural(len(tried), 'request')} on {self.ask} failed at its first attempt, so no retry "
                 "was tested"
             )
-            return self._bare(phase.name, Verdict.INVALID, text)
+            raise self._untested(phase, text)
         lines = [one.line for one in failed]
         lost = [not is_good(line, self.good) for line in lines]
         counts = tally_of(lines, lost, phase.start, phase.end)
@@ -107,7 +107,7 @@ class AmplificationCheck(EdgeCheck):
     def _judge_phase(self, edge: Edge, phase: PhaseRecord, history: History, alpha: float) -> Finding:
         tried = [one for one in between(edge.sent, phase.start, phase.end) if one.line.attempts]
         if not tried:
-            return self._bare(phase.name, Verdict.INVALID, f"no request on {self.ask} was tried at all")
+            raise self._untested(phase, f"no request on {self.ask} was tried at all")
         attempts = [one.line.attempts for one in tried]
         most = edge.record.most_attempts
         if max(attempts) > most:  # bounds of the mean need a limit that was known before

@@ -61,7 +61,7 @@ class TimeoutCheck(EdgeCheck):
                 f"none of {words.plural(len(lines), 'request')} on {self.ask} was still open after "
                 f"{words.seconds(self.after)} (the longest took {words.seconds(longest)}), so no timeout was tested"
             )
-            return self._bare(phase.name, Verdict.INVALID, text)
+            raise self._untested(phase, text)
         late = [one for one in reached if one.line.duration > self._latest(one)]
         early = [one for one in reached if "UT" in one.line.flags and one.line.duration < self.after - self.tolerance]
         cut = [one for one in reached if self._is_cut(one)]

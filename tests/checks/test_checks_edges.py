@@ -20,7 +20,7 @@ from meshchaos.checks.timeout import TIMEOUT, TimeoutSpec
 from meshchaos.errors import FileError
 from meshchaos.history.asks import EdgeAsk
 from meshchaos.history.edges import Edge, EdgeLine, EdgeRecord, Loss, Peer, StatPoint
-from meshchaos.history.records import FaultRecord, History, PhaseRecord
+from meshchaos.history.records import FaultRecord, History, PhaseRecord, PhaseStep
 from meshchaos.mesh.seam import ProxyLogLine
 
 PHASES = (
@@ -64,6 +64,7 @@ def judged(
     problem: str | None = None,
     stats: Sequence[StatPoint] = (),
     losses: Sequence[Loss] = (),
+    steps: tuple[PhaseStep, ...] = (),
 ) -> list[Finding]:
     checks = kind.checks(expectation(kind.kind.key, spec), context())
     asks = {ask for check in checks for ask in check.asks}  # type: ignore[attr-defined]
@@ -73,7 +74,8 @@ def judged(
         subsets={"v1": {"version": "v1"}, "v2": {"version": "v2"}},
     )  # fmt: skip
     edges = {ask: Edge(replace(record, ask=ask), tuple(sent), tuple(received), tuple(stats)) for ask in asks}
-    history = History(PHASES, (FAULT,), {}, (), 0.95, edges=edges)
+    phases = tuple(replace(phase, steps=steps if phase.name == "fault" else ()) for phase in PHASES)
+    history = History(phases, (FAULT,), {}, (), 0.95, edges=edges)
     return [check.judge(history, alpha=0.05) for check in checks]
 
 
@@ -137,6 +139,33 @@ def test_lines_that_are_not_whole_are_invalid_whatever_they_say(kind: CheckKind,
     for found in judged(kind, spec, sent, sent, problem="the access log of page.shop lost lines"):
         assert found.verdict == "INVALID"
         assert found.reason.endswith("do not tell: the access log of page.shop lost lines")
+
+
+STEPS = tuple(PhaseStep(f"abort {10 * (n + 1)} %", T0 + 10 + 15 * n, T0 + 25 + 15 * n) for n in range(4))
+
+
+def test_each_step_of_a_ramp_is_judged_and_the_first_that_fails_is_named() -> None:
+    """In the third step nothing is saved any more; in the first nothing fails."""
+
+    def lines(step: int, attempts: int, status: int) -> list[EdgeLine]:
+        bad = {"attempts": attempts, "status": status}
+        return [line(15 * step + n / 10, **(bad if n % 2 else {})) for n in range(140)]
+
+    sent = [*lines(0, 1, 200), *lines(1, 2, 200), *lines(2, 2, 503), *lines(3, 2, 503)]
+    recovered, amplification = judged(RETRIES, RETRY, sent, steps=STEPS)
+    assert recovered.verdict == "FAIL"
+    assert recovered.reason.startswith("first of 2 at abort 30 %: 0 % of 70 requests")
+    assert recovered.n == 210
+    assert any(one.startswith("nothing was tested at abort 10 %: none of 140 requests") for one in recovered.evidence)
+    assert amplification.verdict == "INCONCLUSIVE", "half of them twice, so close to 1.5"
+    (good, _) = judged(RETRIES, RETRY, [*lines(0, 1, 200), *lines(1, 2, 200)], steps=STEPS)
+    assert good.verdict == "PASS"
+    assert good.reason.startswith("the step holds; during this run, at abort 20 %: 100 % of 70")
+    (nothing, _) = judged(RETRIES, RETRY, lines(0, 1, 200), steps=STEPS)
+    assert nothing.verdict == "INVALID"
+    breaker = CircuitBreakerSpec(to="stars", in_flight=2)
+    shed = [line(40 + n / 10, 503, flags=("UO",), duration=0.001) for n in range(20)]
+    assert verdicts(judged(CIRCUIT_BREAKER, breaker, ordered(lines(0, 1, 200), shed), steps=STEPS)) == ["PASS"]
 
 
 def test_what_a_client_took_with_it_when_it_was_killed_passes_nothing() -> None:
@@ -243,6 +272,8 @@ def ejections(value: int) -> list[StatPoint]:
 def test_a_bad_replica_is_ejected_in_time_and_comes_back() -> None:
     spec = EjectionSpec(to="stars", within=5.0, returns=10.0)
     assert verdicts(judged(EJECTION, spec, *arrivals(3.0), stats=ejections(1))) == ["PASS"]
+    ramp = judged(EJECTION, spec, *arrivals(3.0), stats=ejections(1), steps=STEPS)
+    assert verdicts(ramp) == ["PASS"], "it stays out through the later steps"
     late = judged(EJECTION, spec, *arrivals(9.0), stats=ejections(1))
     assert verdicts(late) == ["FAIL"]
     assert "for 8.9 s after its first failure, at most 5 s asked" in late[0].reason
