@@ -67,8 +67,9 @@ def test_policies_changed_together(up: Stage) -> None:
         "connectionPool: {to: stars, http: {http1MaxPendingRequests: 100}}",
         "mtls: {workload: stars, mode: STRICT}",
         "authorization: {deny: {to: stars, methods: DELETE}}",
+        "requestAuthentication: {workload: stars, jwtRules: {issuer: 'http://127.0.0.1:9/'}}",
     )
-    assert [fault["proof"]["verdict"] for fault in found] == ["PASS"] * 5
+    assert [fault["proof"]["verdict"] for fault in found] == ["PASS"] * 6
     assert {fault["proof"]["by"] for fault in found} == {"config"}
 
 
@@ -78,6 +79,7 @@ def test_what_cannot_be_is_said_before_anything_is_done(up: Stage) -> None:
         ("kill: {workload: star}", "did you mean 'stars'"),
         ("kill: {workload: stars, what: node}", "what"),
         ("mtls: {workload: stars, mode: PERMISSIVE}", "the mode is PERMISSIVE already"),
+        ("requestAuthentication: {workload: stars, jwtRules: {isuer: me}}", "did you mean 'issuer'?"),
         ("trafficShift: {to: stars, weights: {v9: 100}}", "v9"),
     ):
         name = "wrong"

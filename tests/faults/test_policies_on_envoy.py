@@ -27,6 +27,7 @@ from meshchaos.faults.destination_policy import (
 )
 from meshchaos.faults.kind import FaultContext, FaultKind, Placement
 from meshchaos.faults.mtls import MTLS, MtlsSpec
+from meshchaos.faults.request_authentication import REQUEST_AUTHENTICATION, RequestAuthenticationSpec
 from meshchaos.faults.route_policy import RETRIES, TIMEOUT, RetriesSpec, TimeoutSpec
 from meshchaos.faults.scale import SCALE, ScaleSpec
 from meshchaos.faults.traffic_shift import TRAFFIC_SHIFT, TrafficShiftSpec
@@ -296,3 +297,33 @@ def test_objects_of_the_users_own_new_and_in_the_place_of_what_is_there(mesh: Lo
         assert ask(mesh, "productpage-v1", DETAILS)[0] == 418
     proved(proofs, "the mesh held VirtualService ratings.bookinfo, VirtualService details.bookinfo; it shows that")
     assert ask(mesh, "productpage-v1", RATINGS)[0] == 200
+
+
+JWKS = '{"keys": [{"kty": "oct", "kid": "1", "alg": "HS256", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"}]}'
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"fromHeaders": [{"name": "x-token", "prefix": "T "}]}, {"fromParams": ["t"]}, {"fromCookies": ["session"]}],
+    ids=["bearer", "header", "query", "cookie"],
+)
+def test_tokens_are_looked_at(mesh: LocalMesh, more: dict[str, Any]) -> None:
+    rule = {"issuer": "https://issuer.example", "jwks": JWKS, **more}
+    spec = RequestAuthenticationSpec("ratings-v1", (rule,))
+    with faults(mesh, (REQUEST_AUTHENTICATION, spec)) as proofs:
+        wait_for(mesh, "productpage-v1", RATINGS, 200)
+    proved(proofs, "got status 200 before and status 401 during it")
+
+
+def test_a_second_rule_about_tokens_is_shown_by_the_proxies_alone(mesh: LocalMesh) -> None:
+    rules = [{"issuer": f"https://{name}.example", "jwks": JWKS} for name in ("one", "two")]
+    specs = [RequestAuthenticationSpec("ratings-v1", (rule,)) for rule in rules]
+    first = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "RequestAuthentication",
+        "metadata": {"name": "tokens"},
+        "spec": {"selector": {"matchLabels": {"app": "ratings"}}, "jwtRules": [rules[0]]},
+    }
+    with faults(mesh, (APPLY, ApplySpec((first,)))), faults(mesh, (REQUEST_AUTHENTICATION, specs[1])) as proofs:
+        pass
+    proved(proofs, "it shows what the proxies run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from meshchaos.faults.http_fault import DELAY, DelaySpec
 from meshchaos.faults.kill import KILL, KillSpec
 from meshchaos.faults.kind import ConfigProof, FaultContext, Placement, WeightsProof
 from meshchaos.faults.mtls import MTLS, MtlsSpec
+from meshchaos.faults.request_authentication import REQUEST_AUTHENTICATION, RequestAuthenticationSpec
 from meshchaos.faults.route_combining import refuse_crossing
 from meshchaos.faults.route_policy import RETRIES, TIMEOUT, RetriesSpec, TimeoutSpec
 from meshchaos.faults.scale import SCALE, ScaleSpec
@@ -304,6 +306,57 @@ class TestSecurity:
         assert isinstance(placement.proof, ConfigProof)
         assert placement.proof.probe is None
         assert placement.warnings == ("no call of ours shows that it bites, only that the proxies run it",)
+
+
+TOKENS = {"issuer": "https://issuer.example"}
+
+
+class TestRequestAuthentication:
+    def test_one_workload_alone_and_a_call_with_a_wrong_token(self) -> None:
+        mesh = bookinfo()
+        placement = REQUEST_AUTHENTICATION.place(RequestAuthenticationSpec("reviews-v2", (TOKENS,)), mesh, CONTEXT)
+        (policy,) = made(placement, mesh)
+        assert policy["spec"] == {
+            "selector": {"matchLabels": {"app": "reviews", "version": "v2"}},
+            "jwtRules": [TOKENS],
+        }
+        assert isinstance(placement.proof, ConfigProof)
+        assert placement.proof.probe is not None
+        assert placement.proof.probe.headers == {"authorization": "Bearer meshchaos"}
+        assert "without a token pass" in placement.warnings[0]
+
+    def test_where_tokens_are_looked_at_already_no_call_shows_it(self) -> None:
+        there = manifest("RequestAuthentication", "tokens", {"jwtRules": [TOKENS]})
+        placement = REQUEST_AUTHENTICATION.place(
+            RequestAuthenticationSpec("ratings-v1", (TOKENS,)), bookinfo(there), CONTEXT
+        )
+        assert isinstance(placement.proof, ConfigProof)
+        assert placement.proof.probe is None
+        assert "no call of ours shows that it bites" in placement.warnings[1]
+
+    def test_what_cannot_be_is_refused(self) -> None:
+        bare = replace(bookinfo(), workloads=(workload("ratings", sidecar=False),))
+        assert "ratings-v1 has no sidecar" in refused(
+            REQUEST_AUTHENTICATION, RequestAuthenticationSpec("ratings-v1", (TOKENS,)), bare
+        )
+        twin = replace(workload("ratings"), name="twin")
+        assert "twin has all those of ratings-v1" in refused(
+            REQUEST_AUTHENTICATION, RequestAuthenticationSpec("ratings-v1", (TOKENS,)), bookinfo(workloads=(twin,))
+        )
+        assert "is several workloads" in refused(
+            REQUEST_AUTHENTICATION, RequestAuthenticationSpec("reviews", (TOKENS,)), bookinfo()
+        )
+
+    @pytest.mark.parametrize(
+        ("rule", "words"),
+        [
+            ({"isuer": "x"}, "jwtRules has no field 'isuer'; did you mean 'issuer'?"),
+            ({"audiences": ["x"]}, "each of jwtRules needs issuer or jwksUri"),
+        ],
+    )
+    def test_rules_that_istio_has_not(self, rule: dict[str, Any], words: str) -> None:
+        with pytest.raises(ValueError, match=re.escape(words)):
+            RequestAuthenticationSpec("ratings-v1", (rule,)).check()
 
 
 class TestKill:

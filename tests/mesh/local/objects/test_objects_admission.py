@@ -443,6 +443,12 @@ BAD = [
     ("RequestAuthentication", "spec/targetRef", {}, "spec.targetRef: is for gateways of the Gateway API"),
     ("RequestAuthentication", "spec/jwtRules/0/issuer", ..., "spec.jwtRules[0]: needs issuer or jwksUri"),
     ("RequestAuthentication", "spec/jwtRules/0/jwks", "{", "jwks: is not JSON"),
+    (
+        "RequestAuthentication",
+        "spec/jwtRules/0/jwks",
+        '{"keys": []}',
+        "jwks: holds no key, and Envoy takes no empty set",
+    ),
     ("RequestAuthentication", "spec/jwtRules/0/jwks", '{"keys": {}}', "must be a JSON Web Key Set"),
     ("RequestAuthentication", "spec/jwtRules/1/jwksUri", "ftp://x/keys", "must be a URL that begins with http://"),
     ("RequestAuthentication", "spec/jwtRules/1/jwksUri", "http://x:99999/", "is not a URL"),

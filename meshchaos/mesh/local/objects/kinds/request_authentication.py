@@ -24,7 +24,7 @@ def jwks(value: Any) -> str | None:
     keys = found.get("keys", [found]) if isinstance(found, dict) else None
     if not isinstance(keys, list) or not all(isinstance(key, dict) and isinstance(key.get("kty"), str) for key in keys):
         return 'must be a JSON Web Key Set, {"keys": [{"kty": ...}]}'
-    return None
+    return None if keys else "holds no key, and Envoy takes no empty set"
 
 
 def key_address(value: Any) -> str | None:
