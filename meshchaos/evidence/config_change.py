@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from meshchaos.errors import EvidenceError, MeshError
+from meshchaos.evidence.differences import differences
 from meshchaos.history.records import FaultRecord
 from meshchaos.mesh.seam import Entry, Proxy
 
@@ -126,9 +127,16 @@ class ConfigProver:
             if self._changed is None or self._changed[1] > until:
                 raise EvidenceError(f"a probe, {asked}, got {self._answer} before the {record.kind} and during it")
             lines.insert(0, f"a probe, {asked}, got {self._answer} before and {self._changed[0]} during it")
-        for watched in self._watched:
-            lines += [f"{watched.proxy.name}: {line}" for line in (watched.differs or ())[:SHOWN]]
+        lines += self._differences()
         return replace(record, shown=tuple(lines))
+
+    def _differences(self) -> list[str]:
+        """A line for each thing that differs, once for all proxies that show the same."""
+        who: dict[str, list[str]] = {}
+        for watched in self._watched:
+            for line in (watched.differs or ())[:SHOWN]:
+                who.setdefault(line, []).append(watched.proxy.name)
+        return [f"{names[0] if len(names) == 1 else f'{len(names)} proxies'}: {line}" for line, names in who.items()]
 
     def _runs(self, proxy: Proxy) -> Mapping[str, Any]:
         try:
@@ -176,20 +184,6 @@ def resources(
                     yield str(listener["name"]), listener
 
 
-def differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
-    """``timeout: 1s -> 0.500s``, a line for each field that differs."""
-    if before == after:
-        return
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for key in sorted({*before, *after}):
-            yield from differences(before.get(key), after.get(key), f"{path}.{key}" if path else str(key))
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for number, (one, other) in enumerate(zip(before, after, strict=True)):
-            yield from differences(one, other, f"{path}[{number}]")
-    else:
-        yield f"{path}: {_short(before)} -> {_short(after)}"
-
-
 def _routes(config: Mapping[str, Any], names: re.Pattern[str]) -> Iterator[tuple[str, Any]]:
     for host in config.get("virtual_hosts") or ():
         found = [route for route in host.get("routes") or () if any(map(names.fullmatch, _clusters(route)))]
@@ -201,8 +195,3 @@ def _clusters(route: Mapping[str, Any]) -> list[str]:
     action = route.get("route") or {}
     weighted = (action.get("weighted_clusters") or {}).get("clusters") or ()
     return [str(name) for name in (action.get("cluster"), *(one.get("name") for one in weighted)) if name]
-
-
-def _short(value: Any) -> str:
-    text = "none" if value is None else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."  # a line of a report

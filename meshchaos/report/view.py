@@ -53,7 +53,7 @@ def fault_sections(faults: Sequence[FaultRecord], proofs: Sequence[Finding]) -> 
                 "live": _step(fault.applied_at, fault.live_at, "never seen live"),
                 "gone": _step(fault.removed_at, fault.gone_at, "never seen gone"),
                 "injections": [_injection(item) for item in fault.injections],
-                "shown": (*fault.shown, *(_cluster(one) for one in fault.shares)),
+                "shown": (*fault.shown[1:], *(_cluster(one) for one in fault.shares)),  # the first is the reason
                 "steps": [_ramp_step(step) for step in fault.steps],
             }
         )

@@ -122,7 +122,7 @@ def make_plan(
             f"{experiment.where.file}: spec.deadlines.run: the phases take {seconds:g}s and the run about {more:g}s "
             f"more, but it may take {experiment.deadlines.run:g}s only; write a longer deadline or shorter phases"
         )
-    warnings = [warning for placement in placements for warning in placement.warnings]
+    warnings = [f"{one.id} ({one.kind}): {warning}" for one in placements for warning in one.warnings]
     warnings += [
         f"{placement.id} ({placement.kind}) sits in the client's proxy and never meets: {', '.join(placement.bypassed)}"
         for placement in placements

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from meshchaos.errors import EvidenceError, MeshGone
-from meshchaos.evidence.config_change import ConfigProver, differences, resources
+from meshchaos.evidence.config_change import ConfigProver, resources
+from meshchaos.evidence.differences import differences
 from meshchaos.faults.kind import ConfigProof
 from meshchaos.history.records import FaultRecord
 
@@ -59,8 +60,7 @@ def test_every_proxy_must_show_it() -> None:
     prover.collect()
     assert prover.finish(RECORD).shown == (
         "2 proxies ran a timeout",
-        "a-1.shop: 80 b:80[0].route.timeout: none -> 1s",
-        "a-2.shop: 80 b:80[0].route.timeout: none -> 1s",
+        "2 proxies: 80 b:80[0].route.timeout: none -> 1s",
     )
 
 
@@ -108,3 +108,18 @@ def test_differences_are_told_by_field() -> None:
         "d: none -> 1",
     ]
     assert list(differences({"a": [1]}, {"a": [1]})) == []
+
+
+def test_elements_of_a_list_are_told_by_their_names() -> None:
+    before = {"filters": [{"name": "fault"}, {"name": "router", "x": 1}], "chains": [{"a": 1}, {"a": 2}]}
+    after = {"filters": [{"name": "rbac"}, {"name": "fault"}, {"name": "router", "x": 2}], "chains": [{"a": 1}]}
+    assert list(differences(before, after)) == [
+        "chains: 2 elements -> 1",
+        "filters: + rbac",
+        "filters[router].x: 1 -> 2",
+    ]
+
+
+def test_where_it_comes_from_is_told_only_where_nothing_else_differs() -> None:
+    assert list(differences({"metadata": 1, "x": 1}, {"metadata": 2, "x": 2})) == ["x: 1 -> 2"]
+    assert list(differences({"metadata": 1, "x": 1}, {"metadata": 2, "x": 1})) == ["metadata: 1 -> 2"]
