@@ -17,7 +17,7 @@ from meshchaos.experiment.fields import About, OneOrMany, Text, TokenRef, spec
 from meshchaos.experiment.model import Expectation, PhaseName, SpecKind, Token, Where
 from meshchaos.history.asks import EdgeAsk, ProbeAsk
 from meshchaos.history.edges import Edge
-from meshchaos.history.probes import Cell, Probe, Probed
+from meshchaos.history.probes import Cell, Hits, Probe, Probed
 from meshchaos.history.records import History
 
 FEWEST: Final = 5
@@ -126,6 +126,7 @@ class DenialCheck:
         if worst.verdict is Verdict.PASS:
             text = f"during this run all {words.plural(n, 'probe')} of {words.plural(len(cells), 'call')} were "
             more = ", and none reached the application" if self.want is End.REFUSED else " by the mesh"
+            evidence = (_second_proof(probed), *evidence)
             return self._found(Verdict.PASS, text + self._word + more, n, evidence, table)
         bad = [cell for cell, judged in matrix.items() if any(one.verdict is worst.verdict for _, one in judged)]
         more = f" (and {len(bad) - 1} of {len(cells)} calls more)" if len(bad) > 1 else ""
@@ -189,16 +190,37 @@ def _table(cells: Sequence[Cell], tokens: Sequence[Token], found: Mapping[int, M
     return Matrix(columns, tuple(rows))
 
 
+def _counted(probed: Probed) -> Mapping[str, tuple[Hits, Hits]]:
+    """The first and the last count of each application that counted from the begin of probing to its end."""
+    found: dict[str, list[Hits]] = {}
+    for one in sorted(probed.hits, key=lambda one: one.at):
+        found.setdefault(one.replica, []).append(one)
+    return {name: (some[0], some[-1]) for name, some in found.items() if len(some) > 1}
+
+
+def _second_proof(probed: Probed) -> str:
+    counted = _counted(probed)
+    if not counted:
+        return "no application behind it has a count of its own to ask: the proxies' logs alone say so"
+    return f"the applications' own counts agree: {', '.join(counted)}"
+
+
 def _contradiction(probed: Probed, edge: Edge) -> str | None:
-    """Where an application had more requests by its own count than its proxy passed on to it."""
-    for name in dict.fromkeys(one.replica for one in probed.hits):
-        counts = [one.value for one in sorted(probed.hits, key=lambda one: one.at) if one.replica == name]
-        passed = sum(max(1, one.line.attempts) for one in edge.received if one.proxy == name and one.line.upstream_host)
-        if len(counts) > 1 and counts[-1] - counts[0] > passed:
-            return (
-                f"the application of {name} counted {counts[-1] - counts[0]:,} requests, and its proxy passed on "
-                f"{passed:,}"
-            )
+    """Where an application's own count does not fit what its proxy says to have passed on to it: more requests came,
+    or fewer than it answered.
+    """
+    for name, (first, last) in _counted(probed).items():
+        lines = [one.line for one in edge.received if one.proxy == name and one.line.upstream_host]
+        hits = last.value - first.value
+        passed = sum(max(1, line.attempts) for line in lines)
+        answered = sum(
+            line.details == "via_upstream" and line.start >= first.at and line.start + line.duration <= last.at
+            for line in lines
+        )
+        if hits > passed:
+            return f"the application of {name} counted {hits:,} requests, and its proxy passed on {passed:,}"
+        if 0 <= hits < answered:  # less than nothing: it was started anew
+            return f"the application of {name} counted {hits:,} requests, and its proxy has {answered:,} answers of it"
     return None
 
 

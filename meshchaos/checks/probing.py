@@ -73,6 +73,9 @@ class Witness:
         for line in sent:
             if line.upstream_host.rpartition(":")[0] in self.bare and reached(line):
                 return Fate(End.REACHED, f"a replica without a sidecar answered {line.status}")
+        for one in self.sent.get(probe.id, ()):
+            if refused(one.line):  # only gateways have policies about what they pass on
+                return Fate(End.REFUSED, f"{one.line.status} {one.line.details}, at {one.proxy}")
         cut = probe.failure == "reset" if not sent else any("UC" in line.flags for line in sent)
         if cut:
             if self.moved(probe.start, probe.end) > 0:

@@ -9,9 +9,9 @@ from typing import Final, Literal
 from meshchaos.history.asks import ProbeAsk
 from meshchaos.mesh.seam import ProxyLogLine
 
-REFUSED: Final = ("rbac_access_denied", "jwt_authn_access_denied", "ext_authz_denied")
-"""How the details of a request begin that its server's proxy refused: by AuthorizationPolicy, RequestAuthentication, or
-an authorizer that AuthorizationPolicy (CUSTOM) names.
+REFUSED: Final = ("rbac_access_denied", "jwt_authn_access_denied", "ext_authz_denied", "ext_authz_error")
+"""How the details of a request begin that a proxy refused: by AuthorizationPolicy, RequestAuthentication, or an
+authorizer that AuthorizationPolicy (CUSTOM) names, also for that authorizer's not answering (unless it fails open).
 """
 
 Failure = Literal["", "reset", "timeout", "connect", "other"]
@@ -69,7 +69,9 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Requests that one replica's application counted by itself until ``at`` (epoch s)."""
+    """Requests that one replica's application counted by itself; ``at`` (epoch s) is just after its being asked when
+    probing begins, and just before when it ends.
+    """
 
     replica: str
     at: float
@@ -107,5 +109,5 @@ def reached(line: ProxyLogLine) -> bool:
 
 
 def refused(line: ProxyLogLine) -> bool:
-    """Whether a server's proxy refused the request by a policy."""
+    """Whether a proxy, a server's or a gateway, refused the request by a policy."""
     return not line.upstream_host and line.details.startswith(REFUSED)

@@ -102,7 +102,7 @@ class Prober:
     def start(self) -> None:
         """Calls are made from here on, in the phases that want them. Raises EvidenceError, MeshGone."""
         self._enter(self._cells)
-        self._count()
+        self._count(after=True)
         self._emit(self._records)
         self._thread.start()
 
@@ -124,7 +124,7 @@ class Prober:
         try:
             if self._broken is not None:
                 raise self._broken
-            self._count()
+            self._count(after=False)
         except EvidenceError as error:
             self._records = [replace(one, problem=one.problem or str(error)) for one in self._records]
         self._emit(self._records)
@@ -146,9 +146,11 @@ class Prober:
                     known[key] = None
             one.entry, one.lost = known[key], known[key] is None
 
-    def _count(self) -> None:
-        found = self._mesh.hits()
+    def _count(self, *, after: bool) -> None:
+        """What the applications have counted, with a time at which they had counted no less (``after``) or no more."""
         now = time.time()
+        found = self._mesh.hits()
+        now = time.time() if after else now
         for matrix, record in enumerate(self._records):
             for name in record.counted:
                 if name in found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -25,6 +25,8 @@ RUN = "0000beef"
 PEER = "spiffe://cluster.local/ns/shop/sa/page"
 RBAC: dict[str, Any] = {"status": 403, "details": "rbac_access_denied_matched_policy[none]"}
 JWT: dict[str, Any] = {"status": 401, "details": "jwt_authn_access_denied{Jwt_is_expired}"}
+NO_ANSWER: dict[str, Any] = {"status": 403, "details": "ext_authz_error", "flags": ("UAEX",)}
+"""The authorizer's; it does not fail open."""
 THROUGH: dict[str, Any] = {"status": 200, "details": "via_upstream", "upstream_host": "127.64.0.2:80"}
 FAULT: dict[str, Any] = {"status": 503, "details": "fault_filter_abort", "flags": ("FI",)}
 NO_APP: dict[str, Any] = {"status": 503, "flags": ("UF",), "upstream_host": "127.64.0.2:80"}
@@ -36,6 +38,14 @@ def logged(identity: str, at: float, **fields: Any) -> EdgeLine:
     return EdgeLine("api-1.shop", replace(base, **fields))
 
 
+def lines_at(side: str, lines: Sequence[EdgeLine]) -> tuple[tuple[EdgeLine, ...], tuple[EdgeLine, ...]]:
+    """Those sent, those received."""
+    if side == "received":
+        return (), tuple(lines)
+    sent = (EdgeLine("gateway-1.istio-system", replace(one.line, side="outbound", peer="")) for one in lines)
+    return tuple(sent), ()
+
+
 def judged(
     kind: Denial,
     lines: Sequence[dict[str, Any] | None],
@@ -45,8 +55,11 @@ def judged(
     failure: Any = "",
     problem: str | None = None,
     hits: tuple[int, int] | None = None,
+    side: Literal["received", "sent"] = "received",
 ) -> Finding:
-    """One cell, a probe each 0.2 s through a phase of 20 s; ``lines``: what the server logged of each."""
+    """One cell, a probe each 0.2 s through a phase of 20 s; ``lines``: what the server (``sent``: only the gateway)
+    logged of each.
+    """
     wanted = expectation(kind.kind.key, build(kind.kind, {"to": "api", "from": source}))
     scene = context(wanted, lengths=(("observe", 20),), faults=False, loads=())
     (check,) = kind.checks(wanted, scene)
@@ -57,7 +70,7 @@ def judged(
         probes.append(Probe(0, "observe", identity, at, at + 0.01, status, "" if status else failure))
         if fields is not None:
             received.append(logged(identity, at, **fields))
-    name = source if source == "outside" else f"{source}.shop"
+    name = source if source in ("outside", "gateway") else f"{source}.shop"
     cells = (Cell(name, "api.shop:80", "GET", "/", "http://api:80/"),)
     counts = tuple(Hits("api-1.shop", T0 + at, value) for at, value in zip((0, 20), hits or (), strict=False))
     stats = tuple(StatPoint(T0 + at, "api-1.shop", "listener.x.no_filter_chain_match", value) for at, value in looks)
@@ -69,7 +82,7 @@ def judged(
         {},
         (),
         0.95,
-        edges={check.edge: Edge(record, (), tuple(received), stats)},
+        edges={check.edge: Edge(record, *lines_at(side, received), stats)},
         probes={check.ask: Probed(ProbeRecord(check.ask, cells), tuple(probes), counts)},
     )
     return check.judge(history, alpha=0.05)
@@ -80,6 +93,7 @@ def judged(
     [
         (DENIED, [RBAC] * 5, Verdict.PASS, "all 5 probes of 1 call were refused, and none reached the application"),
         (DENIED, [JWT] * 6, Verdict.PASS, "all 6 probes"),
+        (DENIED, [NO_ANSWER] * 6, Verdict.PASS, "all 6 probes"),
         (DENIED, [RBAC] * 4, Verdict.INCONCLUSIVE, "only 4 probes counted, and it takes 5"),
         (DENIED, [], Verdict.INCONCLUSIVE, "only 0 probes counted"),
         (DENIED, [RBAC] * 50 + [THROUGH], Verdict.FAIL, "the application answered 200 (1 of 51 probes"),
@@ -90,6 +104,7 @@ def judged(
         (ALLOWED, [THROUGH] * 5, Verdict.PASS, "let through by the mesh"),
         (ALLOWED, [BY_APP] * 5, Verdict.PASS, "let through by the mesh"),
         (ALLOWED, [THROUGH] * 50 + [RBAC], Verdict.FAIL, "403 rbac_access_denied_matched_policy[none]"),
+        (ALLOWED, [THROUGH] * 50 + [NO_ANSWER], Verdict.FAIL, "403 ext_authz_error"),
         (ALLOWED, [THROUGH] * 5 + [FAULT] * 40, Verdict.PASS, "all 5 probes"),
         (ALLOWED, [THROUGH] * 4 + [NO_APP] * 9, Verdict.INCONCLUSIVE, "only 4 probes counted"),
     ],
@@ -117,12 +132,44 @@ def test_a_closed_connection_is_a_denial_only_where_the_listener_counted_it() ->
     assert lost.verdict is Verdict.INCONCLUSIVE
 
 
+@pytest.mark.parametrize(("kind", "verdict"), [(DENIED, Verdict.PASS), (ALLOWED, Verdict.FAIL)])
+@pytest.mark.parametrize("answer", [RBAC, JWT])
+def test_what_a_gateway_refuses_is_refused(kind: Denial, verdict: Verdict, answer: dict[str, Any]) -> None:
+    found = judged(kind, [answer] * 6, source="gateway", side="sent")
+    assert found.verdict is verdict
+    if kind is ALLOWED:
+        assert f"{answer['status']} {answer['details']}, at gateway-1.istio-system" in found.reason
+
+
 def test_what_is_not_all_known_never_passes() -> None:
     assert judged(DENIED, [RBAC] * 9, problem="a log lost lines").verdict is Verdict.INVALID
-    assert judged(DENIED, [RBAC] * 9, hits=(4, 4)).verdict is Verdict.PASS
-    found = judged(DENIED, [RBAC] * 9, hits=(4, 5))
-    assert found.verdict is Verdict.INVALID
-    assert "counted 1 requests, and its proxy passed on 0" in found.reason
+    found = judged(DENIED, [RBAC] * 9)
+    assert found.verdict is Verdict.PASS
+    assert found.evidence == ("no application behind it has a count of its own to ask: the proxies' logs alone say so",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines", "hits", "verdict", "words"),
+    [
+        (DENIED, [RBAC] * 9, (4, 4), Verdict.PASS, "refused"),
+        (DENIED, [RBAC] * 9, (4, 5), Verdict.INVALID, "counted 1 requests, and its proxy passed on 0"),
+        (DENIED, [RBAC] * 9, (4, 0), Verdict.PASS, "refused"),  # it was started anew
+        (DENIED, [RBAC] * 9 + [THROUGH], (4, 4), Verdict.FAIL, "the application answered 200"),
+        (ALLOWED, [THROUGH] * 9, (4, 13), Verdict.PASS, "let through"),
+        (ALLOWED, [THROUGH] * 9, (4, 14), Verdict.INVALID, "counted 10 requests, and its proxy passed on 9"),
+        (ALLOWED, [THROUGH] * 9, (4, 4), Verdict.INVALID, "counted 0 requests, and its proxy has 9 answers of it"),
+        (ALLOWED, [THROUGH] * 9 + [NO_APP], (4, 13), Verdict.PASS, "let through"),
+        (ALLOWED, [THROUGH] * 9 + [RBAC], (4, 4), Verdict.FAIL, "rbac_access_denied"),
+    ],
+)
+def test_the_applications_own_count_is_asked_too(
+    kind: Denial, lines: Sequence[dict[str, Any]], hits: tuple[int, int], verdict: Verdict, words: str
+) -> None:
+    found = judged(kind, lines, hits=hits)
+    assert found.verdict is verdict
+    assert words in found.reason
+    if verdict is Verdict.PASS and hits[1] >= hits[0]:
+        assert found.evidence == ("the applications' own counts agree: api-1.shop",)
 
 
 @pytest.mark.parametrize(

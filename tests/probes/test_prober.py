@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import http.client
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -129,3 +130,21 @@ def test_everybody_else_is_every_other_workload_and_outside(mesh: LocalMesh) -> 
         probes_for(ProbeAsk("api", sources=("wep",)), snapshot, NAMESPACE)
     with pytest.raises(UserError, match="name fewer"):
         probes_for(ProbeAsk("api", sources=("web",), paths=tuple(f"/{n}" for n in range(201))), snapshot, NAMESPACE)
+
+
+@pytest.mark.envoy
+def test_an_application_that_is_reached_past_its_proxy_is_no_proof(mesh: LocalMesh, tmp_path: Path) -> None:
+    def past_the_proxy() -> None:
+        (replica,) = [one for one in mesh.world().replicas if one.workload == "api"]
+        connection = http.client.HTTPConnection(replica.applications[8080], timeout=5)
+        connection.request("GET", "/")
+        assert connection.getresponse().status == 200
+        connection.close()
+
+    given(mesh, [STRICT])
+    checks = checks_of([(DENIED, {"to": "api", "from": "outside"}), (DENIED, {"to": "web", "from": "outside"})])
+    api, web = judged(mesh, tmp_path, checks, NAMESPACE, between=past_the_proxy)
+    assert api.verdict is Verdict.INVALID
+    assert "counted 1 requests, and its proxy passed on 0" in api.reason
+    assert web.verdict is Verdict.PASS
+    assert web.evidence[0].startswith("the applications' own counts agree: web-")
