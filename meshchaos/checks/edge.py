@@ -15,7 +15,7 @@ from meshchaos.experiment.model import PhaseName, Where
 from meshchaos.history.asks import Ask, EdgeAsk
 from meshchaos.history.edges import Edge, EdgeLine
 from meshchaos.history.records import History, PhaseRecord, PhaseStep
-from meshchaos.history.samples import ROW, Outcome, Samples
+from meshchaos.history.samples import ROW, Outcome, Samples, split_statuses
 from meshchaos.mesh.seam import ProxyLogLine
 
 if TYPE_CHECKING:
@@ -119,8 +119,13 @@ def with_losses(found: Finding, edge: Edge, start: float, end: float) -> Finding
 
 
 def is_good(line: ProxyLogLine, good: Statuses = GOOD) -> bool:
-    """A good response, as a proxy logged it: a good status, grpc-status 0 or none, and all of it."""
-    return any(low <= line.status <= high for low, high in good) and line.grpc in (None, 0) and not is_broken(line)
+    """A good response, as a proxy logged it: a good status, a good grpc-status (0) or none, and all of it."""
+    http, codes = split_statuses(good)
+    return (
+        any(low <= line.status <= high for low, high in http)
+        and (line.grpc is None or line.grpc in codes)
+        and not is_broken(line)
+    )
 
 
 def is_broken(line: ProxyLogLine) -> bool:

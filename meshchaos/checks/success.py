@@ -12,8 +12,12 @@ from meshchaos.checks.rate import RateCheck
 from meshchaos.checks.tally import GOOD, Measure, Statuses
 from meshchaos.experiment.fields import About, OneOrMany, Share, StatusRange, spec
 from meshchaos.experiment.model import Expectation, SpecKind, Where
+from meshchaos.experiment.scalars import GRPC_STATUSES
+from meshchaos.history.samples import GRPC
 
-GoodStatus = Annotated[OneOrMany[StatusRange], About("statuses that are good, instead of 200-399: 404, 200-299")]
+GoodStatus = Annotated[
+    OneOrMany[StatusRange], About("statuses that are good, instead of 200-399 and gRPC's OK: 404, 200-299, NOT_FOUND")
+]
 
 
 @spec
@@ -61,9 +65,12 @@ def bad_share(at_least: float, where: Where) -> float:
 
 
 def statuses(ranges: Sequence[str], where: Where) -> Statuses:
-    """``404``, ``200-399`` as inclusive ranges; the default for none. Raises FileError."""
+    """``404``, ``200-399``, gRPC's ``NOT_FOUND`` as inclusive ranges; the default for none. Raises FileError."""
     found = []
     for text in ranges:
+        if text in GRPC_STATUSES:
+            found.append((GRPC + GRPC_STATUSES.index(text), GRPC + GRPC_STATUSES.index(text)))
+            continue
         low, _, high = str(text).strip().partition("-")
         try:
             first, last = int(low), int(high or low)

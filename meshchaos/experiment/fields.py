@@ -33,6 +33,7 @@ from typing import Annotated, Any, TypeVar, cast, dataclass_transform, get_type_
 from meshchaos import units
 from meshchaos.experiment.model import TextOrSecret, Token
 from meshchaos.experiment.scalars import (
+    GRPC_STATUSES,
     as_grpc_status,
     as_header_matches,
     as_http_status,
@@ -221,11 +222,12 @@ StatusRange = Annotated[
             "anyOf": [
                 {"type": "integer", "minimum": 100, "maximum": 599},
                 {"type": "string", "pattern": r"^[1-5]\d\d(-[1-5]\d\d)?$"},
+                {"enum": list(GRPC_STATUSES)},
             ]
         },
     ),
 ]
-"""``404`` or ``"200-399"``, as text."""
+"""``404``, ``"200-399"`` or a gRPC status, ``NOT_FOUND``, as text."""
 GrpcStatus = Annotated[str, Parsed(as_grpc_status, {"type": ["string", "integer"]})]
 """Name in capitals, ``UNAVAILABLE``; written so or as its number."""
 Replicas = Annotated[

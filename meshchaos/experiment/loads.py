@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,21 @@ from meshchaos.experiment.tree import Loc
 DEFAULT_NAME: Final = "main"
 """What the only load is called when it has no name."""
 
-_OPEN_ONLY = ("rate", "arrivals", "maxInFlight", "method", "headers", "body", "token", "requests")
+_OPEN_ONLY = (
+    "rate",
+    "arrivals",
+    "maxInFlight",
+    "method",
+    "headers",
+    "body",
+    "token",
+    "requests",
+    "message",
+    "protoset",
+)
+_OF_GRPC: Final = ("message", "protoset")
+_OF_HTTP: Final = ("method", "body")
+_CALL: Final = re.compile(r"/[A-Za-z_][\w.]*/[A-Za-z_]\w*")
 
 
 def default_cap(rate: float, timeout: float) -> int:
@@ -38,18 +53,19 @@ def loads_of(docs: tuple[LoadDoc, ...], written: list[Any], problems: Problems, 
         loads.append(
             _closed(doc, name, written[index], problems, loc=loc, folder=folder)
             if doc.locustfile is not None
-            else _open(doc, name, problems, loc, folder)
+            else _open(doc, name, written[index], problems, loc=loc, folder=folder)
         )
     return tuple(loads)
 
 
-def _open(doc: LoadDoc, name: str, problems: Problems, loc: Loc, folder: Path) -> Load:
+def _open(doc: LoadDoc, name: str, written: Mapping[str, Any], problems: Problems, *, loc: Loc, folder: Path) -> Load:
     if doc.users is not None:
         problems.add("`users` belong to a closed load: write `rate`, or a `locustfile`", (*loc, "users"), at_key=True)
     if doc.rate is None:
         problems.add("`rate` is missing: requests per second, such as rate: 200", loc, at_key=True)
     rate = doc.rate or 1.0
     docs = doc.requests or (RequestDoc(),)
+    _check_keys(doc, written, problems, loc)
     requests: list[Request] = []
     for index, one in enumerate(docs):
         place = (*loc, "requests", index) if doc.requests else loc
@@ -67,10 +83,37 @@ def _open(doc: LoadDoc, name: str, problems: Problems, loc: Loc, folder: Path) -
         max_in_flight=doc.max_in_flight or default_cap(rate, doc.timeout),
         requests=tuple(requests),
         where=problems.where(loc),
+        protoset=str((folder / Path(doc.protoset).expanduser()).absolute()) if doc.protoset is not None else None,
     )
 
 
+def _check_keys(doc: LoadDoc, written: Mapping[str, Any], problems: Problems, loc: Loc) -> None:
+    """What belongs to gRPC only, or to HTTP only."""
+    grpc = _is_grpc(doc)
+    several = written.get("requests")
+    places: list[tuple[Any, Loc]] = [(written, loc)]
+    if doc.requests:
+        each = several if isinstance(several, list) else [several]
+        places += [(one, (*loc, "requests", index)) for index, one in enumerate(each)]
+    for keys, place in places:
+        for key in _OF_HTTP if grpc else _OF_GRPC:
+            if key in keys:
+                text = (
+                    f"`{key}` is of HTTP: a gRPC call has a `message`, and its method is in the target's path"
+                    if grpc
+                    else f"`{key}` is of gRPC: write a target grpc://host:port/package.Service/Method"
+                )
+                problems.add(text, (*place, key), at_key=True)
+
+
+def _is_grpc(doc: LoadDoc) -> bool:
+    return doc.target.startswith("grpc://")
+
+
 def _closed(doc: LoadDoc, name: str, written: Mapping[str, Any], problems: Problems, *, loc: Loc, folder: Path) -> Load:
+    if _is_grpc(doc):
+        text = "a locustfile's users make their own calls: write an http target, and what they call in the locustfile"
+        problems.add(text, (*loc, "target"))
     for key in _OPEN_ONLY:
         if key in written:
             text = f"`{key}` belongs to an open load: with a `locustfile` its users decide what is sent, and when"
@@ -96,7 +139,11 @@ def _closed(doc: LoadDoc, name: str, written: Mapping[str, Any], problems: Probl
 def _request(load: LoadDoc, doc: RequestDoc, problems: Problems, loc: Loc, folder: Path) -> Request:
     target = urlsplit(load.target)
     path = doc.path or (target.path or "/") + (f"?{target.query}" if target.query else "")
-    method = doc.method or load.method or "GET"
+    grpc = _is_grpc(load)
+    method = "POST" if grpc else doc.method or load.method or "GET"
+    if grpc and _CALL.fullmatch(path) is None:
+        text = f"{path} names no gRPC method: write /package.Service/Method"
+        problems.add(text, (*loc, "path" if doc.path is not None else "target"))
     headers = _merged_headers(load.headers, doc.headers, folder)
     token = doc.token or load.token
     if token is not None:
@@ -106,12 +153,13 @@ def _request(load: LoadDoc, doc: RequestDoc, problems: Problems, loc: Loc, folde
         headers["Authorization"] = Secret(bearer.source, bearer.name, prefix="Bearer ")
     body = load.body if doc.body is None else doc.body
     return Request(
-        name=doc.name or f"{method} {path.partition('?')[0]}",
+        name=doc.name or (path[1:] if grpc else f"{method} {path.partition('?')[0]}"),
         method=method,
         path=path,
         headers=headers,
         body=located(body, folder) if isinstance(body, Secret) else body,
         weight=doc.weight,
+        message=doc.message if doc.message is not None else load.message,
     )
 
 

@@ -80,6 +80,8 @@ class Request:
     headers: Mapping[str, TextOrSecret]
     body: TextOrSecret | None
     weight: float = 1.0
+    message: str | None = None
+    """Of a gRPC call: JSON of an object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,12 @@ class Load:
     locustfile: str | None = None
     users: int | None = None
     where: Where | None = None
+    protoset: str | None = None
+    """What a gRPC load's messages are made by: the absolute path of a compiled descriptor set."""
+
+    @property
+    def grpc(self) -> bool:
+        return self.target.startswith("grpc://")
 
 
 @dataclass(frozen=True, slots=True)

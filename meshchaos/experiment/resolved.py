@@ -55,6 +55,8 @@ def _load(written: dict[str, Any], load: Load, folder: Path) -> dict[str, Any]:
     result: dict[str, Any] = {**_absolute(written, folder), "name": load.name}
     result.setdefault("from", load.source)
     result.setdefault("timeout", format_duration(load.timeout))
+    if load.protoset is not None:
+        result["protoset"] = load.protoset
     if load.locustfile is not None:
         result["locustfile"] = load.locustfile
     else:
@@ -65,11 +67,11 @@ def _load(written: dict[str, Any], load: Load, folder: Path) -> dict[str, Any]:
 
 
 def _absolute(value: Any, folder: Path) -> Any:
-    """With the paths of secrets' files absolute."""
+    """With the paths of secrets' files absolute; a gRPC message is what it is."""
     if isinstance(value, dict):
         if set(value) == {"file"} and isinstance(value["file"], str):
             return {"file": str((folder / Path(value["file"]).expanduser()).absolute())}
-        return {key: _absolute(item, folder) for key, item in value.items()}
+        return {key: item if key == "message" else _absolute(item, folder) for key, item in value.items()}
     if isinstance(value, list):
         return [_absolute(item, folder) for item in value]
     return value

@@ -178,9 +178,11 @@ def as_http_status(value: Any) -> int:
 
 def as_status_range(value: Any) -> str:
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if text.strip().upper() in GRPC_STATUSES:
+        return text.strip().upper()
     found = re.fullmatch(r"\s*([1-5]\d\d)\s*(?:-\s*([1-5]\d\d))?\s*", text)
     if found is None or int(found.group(1)) > int(found.group(2) or 599):
-        raise ValueError(f"a status is 404, or a range: 200-399; not {shown(value)}")
+        raise ValueError(f"a status is 404, a range: 200-399, or gRPC's: NOT_FOUND; not {shown(value)}")
     return found.group(1) + (f"-{found.group(2)}" if found.group(2) else "")
 
 

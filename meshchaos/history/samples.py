@@ -34,6 +34,16 @@ ROW = [
 STRUCT = "<dffIHHBBhI"
 
 
+GRPC = 1000
+"""In ranges of statuses, gRPC's follow HTTP's: 1000 and the code."""
+
+
+def split_statuses(statuses: tuple[tuple[int, int], ...]) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
+    """HTTP's ranges (200..399 where there are none), and the codes of gRPC (0 where there are none)."""
+    http = tuple(one for one in statuses if one[0] < GRPC)
+    return http or ((200, 399),), tuple(low - GRPC for low, _ in statuses if low >= GRPC) or (0,)
+
+
 class RowKind(IntEnum):
     """SAMPLE: one request. BEAT: the generator's pulse, at least every 100 ms while it runs: ``start`` is
     now; ``lag`` the age in s of the oldest request in flight (0: none); ``latency`` the scheduler's
@@ -92,16 +102,17 @@ class Samples:
 
     def good(self, statuses: tuple[tuple[int, int], ...] = ((200, 399),)) -> NDArray[np.bool_]:
         """Which rows are good responses: answered, status in one of the inclusive ranges, and
-        grpc-status absent or 0.
+        grpc-status absent or 0, or one of those that are given (``GRPC``).
         """
         import numpy as np
 
         rows = self.rows
         status = rows["status"]
         fits = np.zeros(status.shape, dtype=bool)
-        for low, high in statuses:
+        http, codes = split_statuses(statuses)
+        for low, high in http:
             fits |= (status >= low) & (status <= high)
-        good: NDArray[np.bool_] = fits & (rows["outcome"] == Outcome.ANSWERED) & (rows["grpc"] <= 0)
+        good: NDArray[np.bool_] = fits & (rows["outcome"] == Outcome.ANSWERED) & np.isin(rows["grpc"], (-1, *codes))
         return good
 
     def dropped(self) -> NDArray[np.bool_]:

@@ -52,6 +52,11 @@ class LoadPlan:
     users: int | None = None
     ramp: float = 0.0
 
+    @property
+    def grpc(self) -> bool:
+        """Whether its requests are gRPC calls: ``POST``, the body a framed message."""
+        return self.target.startswith("grpc://")
+
 
 @dataclass(frozen=True, slots=True)
 class Pulse:

@@ -12,6 +12,7 @@ from meshchaos.errors import FileError, UserError
 from meshchaos.experiment.model import Load, Request, TextOrSecret
 from meshchaos.history.samples import sample_file
 from meshchaos.load.driver import LoadPlan, RequestPlan
+from meshchaos.mesh.grpc import frame
 from meshchaos.mesh.seam import Entry
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -22,6 +23,7 @@ _OURS: Final = {
     "content-length": "it follows from the body",
     "transfer-encoding": "bodies are sent whole, with their length",
     "connection": "connections are the generator's to keep",
+    "te": "a gRPC call says it by itself, and nothing else does",
 }
 
 
@@ -90,7 +92,18 @@ def _request(load: Load, request: Request, reveal: Callable[[TextOrSecret], str]
             raise _mistake(load, f"request {request.name}: the value of {name} holds a line break or control character")
         headers[name] = value
     body = reveal(request.body).encode() if request.body is not None else None
+    if load.grpc:
+        body = frame(_message(load, request))
     return RequestPlan(request.name, method, path, headers, body, request.weight)
+
+
+def _message(load: Load, request: Request) -> bytes:
+    from meshchaos.load.messages import encode
+
+    try:
+        return encode(request.path, request.message, Path(load.protoset) if load.protoset else None)
+    except UserError as error:
+        raise _mistake(load, f"request {request.name}: {error}") from error
 
 
 def _path(load: Load, request: Request) -> str:

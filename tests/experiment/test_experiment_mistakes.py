@@ -60,7 +60,36 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     (
         "target: http://bookinfo.example/productpage",
         "target: grpc://bookinfo.example:9000",
-        ["8:13: spec.load.target: grpc targets are not built yet"],
+        ["8:13: spec.load.target: / names no gRPC method: write /package.Service/Method"],
+    ),
+    (
+        "target: http://bookinfo.example/productpage",
+        "target: grpcs://bookinfo.example:9000/a.B/C",
+        [
+            "8:13: spec.load.target: gRPC over TLS from the load itself is not built yet: write grpc://, the proxies encrypt"
+        ],
+    ),
+    (
+        "target: http://bookinfo.example/productpage",
+        "target: grpc://ratings:9000/shop.Ratings/Get\n    method: GET\n    message: [1]",
+        ["10:14: spec.load.message: a message is a mapping of its fields to values, as in JSON, not a list"],
+    ),
+    (
+        "target: http://bookinfo.example/productpage",
+        "target: grpc://ratings:9000/shop.Ratings/Get\n    requests: [{path: /Get}, {path: /shop.Ratings/List, body: x}]",
+        [
+            "9:23: spec.load.requests[0].path: /Get names no gRPC method: write /package.Service/Method",
+            "9:57: spec.load.requests[1].body: `body` is of HTTP: a gRPC call has a `message`, and its method is in the "
+            "target's path",
+        ],
+    ),
+    (
+        "target: http://bookinfo.example/productpage",
+        "target: http://bookinfo.example/productpage\n    message: {a: 1}\n    protoset: x",
+        [
+            "9:5: spec.load.message: `message` is of gRPC: write a target grpc://host:port/package.Service/Method",
+            "10:5: spec.load.protoset: `protoset` is of gRPC: write a target grpc://host:port/package.Service/Method",
+        ],
     ),
     (
         "target: http://bookinfo.example/productpage",
@@ -129,7 +158,7 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         "timeout: 10s",
         "max_in_flight: 10",
         [
-            "12:5: spec.load.max_in_flight: unknown key 'max_in_flight', did you mean 'maxInFlight'? (known: target, name, from, rate, arrivals, timeout, maxInFlight, method, headers, body, token, requests, locustfile, users)"
+            "12:5: spec.load.max_in_flight: unknown key 'max_in_flight', did you mean 'maxInFlight'? (known: target, name, from, rate, arrivals, timeout, maxInFlight, method, headers, body, token, message, protoset, requests, locustfile, users)"
         ],
     ),
     (
@@ -192,7 +221,7 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         "timeout: 10s",
         "requests: [{paht: /a}]",
         [
-            "12:17: spec.load.requests[0].paht: unknown key 'paht', did you mean 'path'? (known: name, weight, method, path, headers, body, token)"
+            "12:17: spec.load.requests[0].paht: unknown key 'paht', did you mean 'path'? (known: name, weight, method, path, headers, body, token, message)"
         ],
     ),
     ("fault: 60s", "fault: 60", ["13:46: spec.phases.fault: a duration needs a unit: write 60ms or 60s"]),

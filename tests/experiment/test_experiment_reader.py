@@ -255,7 +255,7 @@ def test_settings_come_after_overrides() -> None:
     [
         ("spec.load.rate=fast", "spec.load.rate: a rate is requests per second: write 200 (or 200/s, 1200/m), not 'fast'"),
         ("spec.load.rat=20", "spec.load.rat: unknown key 'rat', did you mean 'rate'? (known: target, name, from, rate, "
-         "arrivals, timeout, maxInFlight, method, headers, body, token, requests, locustfile, users)"),
+         "arrivals, timeout, maxInFlight, method, headers, body, token, message, protoset, requests, locustfile, users)"),
         ("spec.faults[3].delay.percentage=5", "there is no spec.faults[3]: spec.faults has 1 item"),
         ("spec.load.rate.x=5", "spec.load.rate is 200, no mapping"),
         ("spec.faults.delay=5", "spec.faults is a list: write an index, as in [0]"),
@@ -385,3 +385,35 @@ def test_the_meshs_own_traffic_needs_no_load_and_survives_its_own_copy() -> None
 def test_stop_if_sees_nothing_of_the_meshs_own_traffic() -> None:
     with pytest.raises(UserError, match="stopIf looks at a load's requests as they end; real traffic is judged"):
         one(EXISTING + "  stopIf: {success: {below: 50%}}\n")
+
+
+GRPC = """\
+apiVersion: meshchaos.dev/v1
+kind: Experiment
+metadata: {name: calls}
+spec:
+  load:
+    target: grpc://ratings:9000/shop.Ratings/Get
+    rate: 20
+    protoset: ratings.protoset
+    message: {file: a, deep: {env: b}}
+    requests: [{}, {path: /shop.Ratings/List, message: {}, weight: 3}]
+  faults: {delay: {to: ratings, fixedDelay: 250ms}}
+  expect: {success: 99%}
+"""
+
+
+def test_a_grpc_load_and_its_own_copy(tmp_path: Path) -> None:
+    experiment = one(GRPC, folder=tmp_path)
+    (load,) = experiment.loads
+    assert load.grpc
+    assert load.protoset == str(tmp_path / "ratings.protoset")
+    assert load.requests == (
+        Request(
+            "shop.Ratings/Get", "POST", "/shop.Ratings/Get", {}, None, message='{"file": "a", "deep": {"env": "b"}}'
+        ),
+        Request("shop.Ratings/List", "POST", "/shop.Ratings/List", {}, None, 3.0, "{}"),
+    )
+    (again,) = one(dump(experiment.resolved)).loads
+    assert again.requests == load.requests
+    assert again.protoset == load.protoset

@@ -12,18 +12,26 @@ import os
 import socket as original_socket
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import gevent
 from gevent import monkey
 
 from meshchaos.history.samples import Outcome
-from meshchaos.load.generator.answers import Answer, AnswerReader, BadAnswer
+from meshchaos.load.driver import LoadPlan
+from meshchaos.load.generator.answers import Answer, AnswerReader, BadAnswer, request_template
 
-_RECV: Final = 64 * 1024
-_READ, _WRITE = 1, 2
-_Socket: Any = monkey.get_original("socket", "socket")
+RECV: Final = 64 * 1024
+READ, WRITE = 1, 2
+Socket: Any = monkey.get_original("socket", "socket")
 """Python's own socket class: these never block, gevent's cooperative one has nothing to add."""
+
+
+class Carrier(Protocol):
+    """What an exchange is on."""
+
+    def give_up(self, exchange: Exchange) -> None: ...
+
 
 Done = Callable[["Exchange", Outcome, Answer | None, BaseException | None], None]
 
@@ -46,7 +54,35 @@ class Exchange:
         self.tag = tag
         self.done = done
         self.finished = False
-        self.connection: Connection | None = None
+        self.connection: Carrier | None = None
+
+
+class Requests:
+    """The requests of a load's arrivals."""
+
+    def __init__(self, plan: LoadPlan, prefix: bytes) -> None:
+        """``prefix``: of every x-request-id."""
+        self._prefix = prefix
+        self._templates = [
+            (
+                *request_template(
+                    request.method,
+                    request.path,
+                    scheme=plan.entry.scheme,
+                    host=plan.entry.host,
+                    proxied=plan.entry.proxied,
+                    headers=request.headers,
+                    body=request.body,
+                ),
+                request.method == "HEAD",
+            )
+            for request in plan.requests
+        ]
+
+    def __call__(self, seq: int, which: int, *, deadline: float, tag: Any, done: Done) -> Exchange:
+        before, after, head = self._templates[which]
+        data = b"%b%b%012x%b" % (before, self._prefix, seq, after)
+        return Exchange(data, head=head, deadline=deadline, tag=tag, done=done)
 
 
 class Connection:
@@ -61,12 +97,12 @@ class Connection:
         self._reader: AnswerReader | None = None
         self._out: bytes | memoryview = b""
         self._connected = False
-        self._socket = _Socket(pool.family, original_socket.SOCK_STREAM)
+        self._socket = Socket(pool.family, original_socket.SOCK_STREAM)
         self._socket.setblocking(False)
         self._socket.setsockopt(original_socket.IPPROTO_TCP, original_socket.TCP_NODELAY, 1)
         loop = gevent.get_hub().loop
-        self._reading = loop.io(self._socket.fileno(), _READ)
-        self._writing = loop.io(self._socket.fileno(), _WRITE)
+        self._reading = loop.io(self._socket.fileno(), READ)
+        self._writing = loop.io(self._socket.fileno(), WRITE)
 
     def connect(self, exchange: Exchange) -> None:
         """Begins with the connection, goes on with the request."""
@@ -95,7 +131,7 @@ class Connection:
             self._out = memoryview(exchange.data)[sent:]
             self._writing.start(self._on_writable)
 
-    def give_up(self) -> None:
+    def give_up(self, exchange: Exchange) -> None:
         """Its exchange has timed out."""
         self._end(Outcome.TIMEOUT, TimeoutError("timed out"))
 
@@ -124,7 +160,7 @@ class Connection:
 
     def _on_readable(self) -> None:
         try:
-            data = self._socket.recv(_RECV)
+            data = self._socket.recv(RECV)
         except BlockingIOError:
             return
         except OSError as error:
@@ -197,15 +233,20 @@ class Pool:
         self._running.append(exchange)
         if not self._timer.active:
             self._arm()
-        if self.idle:
-            connection = exchange.connection = self.idle.popitem()[0]
-            connection.send(exchange)
-            return
         try:
-            connection = exchange.connection = Connection(self)
+            self.carry(exchange)
         except OSError as error:
             self.finish(exchange, Outcome.CONNECT, None, error)
+
+    def carry(self, exchange: Exchange) -> None:
+        """On a connection that is there, or another one. Raises OSError where not even the attempt can be made."""
+        if self.idle:
+            connection = self.idle.popitem()[0]
+            exchange.connection = connection
+            connection.send(exchange)
             return
+        connection = Connection(self)
+        exchange.connection = connection
         connection.connect(exchange)
 
     def finish(self, exchange: Exchange, outcome: Outcome, answer: Answer | None, error: BaseException | None) -> None:
@@ -234,5 +275,5 @@ class Pool:
         while running and (running[0].finished or running[0].deadline <= now):
             exchange = running.popleft()
             if not exchange.finished and exchange.connection is not None:
-                exchange.connection.give_up()
+                exchange.connection.give_up(exchange)
         self._arm()

@@ -21,8 +21,8 @@ import gevent
 from meshchaos.history.samples import Outcome, request_id
 from meshchaos.load.driver import LoadPlan
 from meshchaos.load.generator.alarm import Alarm
-from meshchaos.load.generator.answers import Answer, request_template
-from meshchaos.load.generator.client import Exchange, Pool
+from meshchaos.load.generator.answers import Answer
+from meshchaos.load.generator.client import Exchange, Pool, Requests
 from meshchaos.load.generator.rows import BEAT_EVERY, Clock, RowWriter
 
 LEAD: Final = 0.05
@@ -69,27 +69,13 @@ class OpenLoop:
 
     def __init__(self, plan: LoadPlan, writer: RowWriter, clock: Clock, report: Report) -> None:
         host, _, port = plan.entry.address.rpartition(":")
+        address = (host.strip("[]"), int(port))
+        prefix = request_id(plan.run_id, plan.index, 0)[:-12].encode()  # its last group is the number of the arrival
         self._plan = plan
         self._writer = writer
         self._clock = clock
         self._report = report
-        self._pool = Pool((host.strip("[]"), int(port)), clock=clock)
-        self._templates = [
-            (
-                *request_template(
-                    request.method,
-                    request.path,
-                    scheme=plan.entry.scheme,
-                    host=plan.entry.host,
-                    proxied=plan.entry.proxied,
-                    headers=request.headers,
-                    body=request.body,
-                ),
-                request.method == "HEAD",
-            )
-            for request in plan.requests
-        ]
-        self._id = request_id(plan.run_id, plan.index, 0)[:-12].encode()  # its last group is the number of the arrival
+        self._pool, self._exchange = _wire(plan, address, prefix, clock)
         self._cap = min(plan.max_in_flight, MAX_CONNECTIONS, _descriptors() - 256)
         self._open: dict[int, float] = {}
         self._due = 0
@@ -139,12 +125,11 @@ class OpenLoop:
         self._next = float("inf")
 
     def _begin(self, seq: int, which: int, due: float) -> None:
-        before, after, head = self._templates[which]
-        data = b"%b%b%012x%b" % (before, self._id, seq, after)
         begun = self._clock()
         self._open[seq] = due
         tag = (seq, which, due, begun)
-        self._pool.begin(Exchange(data, head=head, deadline=begun + self._plan.timeout, tag=tag, done=self._done))
+        deadline = begun + self._plan.timeout
+        self._pool.begin(self._exchange(seq, which, deadline=deadline, tag=tag, done=self._done))
 
     def _done(self, exchange: Exchange, outcome: Outcome, answer: Answer | None, error: BaseException | None) -> None:
         seq, which, due, begun = exchange.tag
@@ -172,6 +157,17 @@ class OpenLoop:
             oldest = max(now - next(iter(self._open.values())), late) if self._open else late
             self._writer.beat(now, oldest=oldest, scheduler_lag=late, due=self._due, in_flight=len(self._open))
             gevent.sleep(BEAT_EVERY)
+
+
+def _wire(
+    plan: LoadPlan, address: tuple[str, int], prefix: bytes, clock: Clock
+) -> tuple[Pool, Callable[..., Exchange]]:
+    """How a load's requests are sent, and what makes them: (number, which of them) -> the exchange."""
+    if plan.grpc:
+        from meshchaos.load.generator.grpc import Calls, GrpcPool
+
+        return GrpcPool(address, clock=clock), Calls(plan, prefix)
+    return Pool(address, clock=clock), Requests(plan, prefix)
 
 
 def _descriptors() -> int:

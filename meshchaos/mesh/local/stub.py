@@ -5,7 +5,8 @@ Reads its spec as JSON from argv, or from standard input when there is none, and
 ``latency``, then makes its ``calls`` one after another, and answers 200 with JSON: workload, replica, hits,
 the headers received, what it called. A call fails by a status outside 200..399, a timeout or no answer.
 When one fails that is not optional, the rest is not called and the answer is 502 with the reason. A failed
-*optional* call leaves the answer whole: still 200, and ``degraded`` lists what is missing.
+*optional* call leaves the answer whole: still 200, and ``degraded`` lists what is missing. HTTP/2 and gRPC are answered
+alike on the same port (``stub_http2``).
 
 A request whose client has gone is worked to its end all the same, as a thread would in most programs.
 
@@ -46,6 +47,7 @@ from typing import Any, Final
 from meshchaos.mesh.local.http1 import Message
 from meshchaos.mesh.local.strain import TICK
 from meshchaos.mesh.local.stub_client import Call, CallFailed, Client, split_address
+from meshchaos.mesh.local.stub_http2 import Front
 from meshchaos.mesh.local.stub_server import Connection, Respond
 
 FORWARDED: Final = frozenset(
@@ -226,7 +228,7 @@ async def serve(spec: dict[str, Any]) -> None:
     loop = asyncio.get_running_loop()
     stub = Stub(spec)
     host, port = split_address(str(spec["listen"]))
-    server = await loop.create_server(lambda: Connection(stub.handle, stub.refused), host, port, backlog=1024)
+    server = await loop.create_server(lambda: Front(stub.handle, stub.refused), host, port, backlog=1024)
     admin = str(spec.get("admin") or "")
     if admin:
         Path(admin).unlink(missing_ok=True)
