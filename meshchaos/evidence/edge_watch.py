@@ -161,6 +161,8 @@ class EdgeWatch:
             if not lines:
                 return
             for line in lines:
+                if line.start <= watched.begun[line.side].at:
+                    continue  # begun before the watch, written down after
                 watched.logged[line.side].append(line.start)
                 probe = is_probe(line.request_id)
                 if probe and self._seen is not None and line.side == "inbound":
