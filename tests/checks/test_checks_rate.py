@@ -260,11 +260,11 @@ def test_a_phase_that_was_cut_by_what_was_seen_is_judged_by_the_e_process():
 
 
 def test_looks_and_the_final_test_share_the_error_rate():
-    """Where looks were allowed the exact test gets three tenths: 418 clean requests at 1 %, not 299."""
+    """Where looks were allowed the exact test gets 0.15 of it: 487 clean requests at 1 %, not 299."""
     record = PhaseRecord("fault", T0, T0 + 10, 10, at_least=5)
     check = success(theta=0.01)
-    assert check.judge(history(samples(rows(T0, 10, 417)), (record,)), alpha=0.05).verdict is Verdict.INCONCLUSIVE
-    assert check.judge(history(samples(rows(T0, 10, 418)), (record,)), alpha=0.05).verdict is Verdict.PASS
+    assert check.judge(history(samples(rows(T0, 10, 486)), (record,)), alpha=0.05).verdict is Verdict.INCONCLUSIVE
+    assert check.judge(history(samples(rows(T0, 10, 487)), (record,)), alpha=0.05).verdict is Verdict.PASS
 
 
 def test_failures_while_a_fault_of_the_phase_was_live_are_no_cluster():

@@ -145,7 +145,7 @@ SECTIONS = (
     Section(
         "Early stops",
         "A look every 500 or 100 requests, at most 30,000; limit 1 %. *E-process*: the looks alone; *as judged*: as a "
-        "phase with `atLeast` is, the looks at 70 % of alpha, then the exact test at the end at 30 %. Beside the "
+        "phase with `atLeast` is, the looks at 85 % of alpha, then the exact test at the end at 15 %. Beside the "
         "mean number of requests: that number over the one of a test of fixed length that is right in 9 of 10 runs.",
         early_stops,
     ),
