@@ -12,7 +12,7 @@ from meshchaos.faults.edge import identity_labels, pod_specs
 from meshchaos.faults.kind import ConfigProof, FaultContext, Placement, Probe
 from meshchaos.faults.owners import reconciler
 from meshchaos.mesh.changes import MISSING, Change, Create, EditObject, SetField, recorded
-from meshchaos.mesh.istio import peer_authentication
+from meshchaos.mesh.istio import destination_rules, peer_authentication
 from meshchaos.mesh.istio.order import namespace_of, oldest_first
 from meshchaos.mesh.istio.ports import target_port
 from meshchaos.mesh.istio.services import services, workloads_of
@@ -54,6 +54,7 @@ class MtlsKind:
         bare = sorted(one.name for one in mesh.workloads if not one.sidecar and not one.gateway)
         if bare and spec.mode == "STRICT":
             warnings.append(f"workloads without a sidecar speak plaintext and will be refused: {', '.join(bare)}")
+        warnings += _at_odds(spec, changing, mesh)
         probe = _probe(spec, changing, mesh)
         if probe is None:
             warnings.append("no call of ours shows that it bites, only that the proxies run it")
@@ -112,6 +113,38 @@ def _ports(workload: Workload, mesh: Snapshot) -> list[tuple[str, int, int]]:
                 if number is not None:
                     found.append((f"{service.name}.{service.namespace}", port.number, number))
     return found
+
+
+def _at_odds(spec: MtlsSpec, servers: Sequence[Workload], mesh: Snapshot) -> list[str]:
+    """Clients whose DestinationRule makes them speak otherwise than the servers will demand."""
+    wrong = {"STRICT": ("DISABLE",), "DISABLE": ("ISTIO_MUTUAL", "MUTUAL"), "PERMISSIVE": ()}[spec.mode]
+    found: dict[str, list[str]] = {}
+    for service in services(mesh.objects, mesh.domain):
+        if not workloads_of(service, servers):
+            continue
+        for client in (one for one in mesh.workloads if one.sidecar or one.gateway):
+            rule = destination_rules.effective(
+                mesh.objects,
+                service.host,
+                client.namespace,
+                client.labels,
+                service_namespace=service.namespace,
+                root_namespace=mesh.root_namespace,
+                domain=mesh.domain,
+            )
+            if rule is None:
+                continue
+            for mode in _tls_modes(rule, [port.number for port in service.ports]) & set(wrong):
+                speaks = "plaintext" if mode == "DISABLE" else "mutual TLS"
+                found.setdefault(f"speak {speaks} to {service} ({ref_of(rule)})", []).append(client.name)
+    return [f"clients that {how} will be refused: {', '.join(sorted(who))}" for how, who in sorted(found.items())]
+
+
+def _tls_modes(rule: Manifest, ports: Sequence[int]) -> set[str]:
+    """The TLS modes that a rule names for a service, subsets included."""
+    subsets = [None, *(str(one["name"]) for one in (rule.get("spec") or {}).get("subsets") or ())]
+    policies = [destination_rules.traffic_policy(rule, port, name) for port in ports for name in subsets]
+    return {str((policy.get("tls") or {}).get("mode")) for policy in policies if policy.get("tls")}
 
 
 def _change(

@@ -272,6 +272,16 @@ class TestSecurity:
         lines = MTLS.place(MtlsSpec("STRICT", mesh_wide=True), mesh, CONTEXT).warnings
         assert any("will be refused: details-v1" in line for line in lines)
 
+    @pytest.mark.parametrize(
+        ("mode", "tls", "speak"), [("STRICT", "DISABLE", "plaintext"), ("DISABLE", "ISTIO_MUTUAL", "mutual TLS")]
+    )
+    def test_clients_whose_rule_is_at_odds_with_it_are_warned_of(self, mode: Any, tls: str, speak: str) -> None:
+        rule = manifest("DestinationRule", "odd", {"host": "ratings", "trafficPolicy": {"tls": {"mode": tls}}})
+        rule["spec"]["workloadSelector"] = {"matchLabels": {"app": "reviews"}}
+        lines = MTLS.place(MtlsSpec(mode, workload="ratings-v1"), bookinfo(rule), CONTEXT).warnings
+        told = f"clients that speak {speak} to ratings.bookinfo (DestinationRule odd.bookinfo) will be refused: "
+        assert [line for line in lines if "speak" in line] == [f"{told}reviews-v1, reviews-v2, reviews-v3"]
+
     def test_a_policy_for_several_workloads_is_not_bent_for_one(self) -> None:
         policy = manifest(
             "PeerAuthentication",
