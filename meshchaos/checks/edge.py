@@ -26,6 +26,8 @@ BROKEN = frozenset({"UC", "UR", "LR", "UPE", "UT", "UMSDR", "SI", "DT", "DC", "D
 """Envoy's response flags of a connection, stream or time that ended before the response did. What broke after its
 headers keeps their status: a body cut off half way is logged as ``200`` with ``UPE``, ``UT`` or ``DC``.
 """
+ADMITTED, SHED = "admitted", "shed"
+"""The requests of an edge's samples: whether the client's own circuit breaker let them through."""
 SHOWN = 3
 """Log lines that go into a finding."""
 
@@ -172,7 +174,8 @@ def samples_of(ask: EdgeAsk, lines: Sequence[EdgeLine], timeout: float) -> Sampl
         row["grpc"] = -1 if line.grpc is None else line.grpc
         if is_broken(line):
             row["outcome"] = Outcome.RESET if {"DC", "UT"}.isdisjoint(line.flags) else Outcome.TIMEOUT
-    return Samples(str(ask), rows, (), timeout)
+        row["request"] = "UO" in line.flags
+    return Samples(str(ask), rows, (ADMITTED, SHED), timeout)
 
 
 def shown(lines: Iterable[EdgeLine]) -> tuple[str, ...]:

@@ -37,7 +37,9 @@ def look(checks: Sequence[Check], history: History, confidence: float) -> EarlyL
     ``history.phases[-1].at_least`` must be set: the looks then take their part of the error rate.
     """
     phase = history.phases[-1].name
-    early = [check for check in checks if isinstance(check, RateCheck) and phase in check.during and not check.asks]
+    early = [
+        check for check in checks if isinstance(check, RateCheck) and phase in check.during and check.seen(history)
+    ]
     alpha = (1 - confidence) / max(1, len(checks))
     findings = tuple(check.look(history, alpha=alpha) for check in early)
     verdicts = [finding.verdict for finding in findings]

@@ -41,7 +41,7 @@ class Latency:
         if not wanted.quantiles:
             raise mistake(expectation.where, "no quantile is given: write for instance {p99: 800ms}")
         several = len(wanted.quantiles) > 1
-        edge = edge_ask(wanted.to, wanted.from_, expectation, context)
+        edge = edge_ask(wanted.to, wanted.from_, expectation)
         return tuple(
             latency_check(
                 expectation,

@@ -82,7 +82,7 @@ def default_name(what: str, expectation: Expectation, context: CheckContext) -> 
     return " ".join(words)
 
 
-def edge_ask(to: str | None, sources: Sequence[str], expectation: Expectation, context: CheckContext) -> EdgeAsk | None:
+def edge_ask(to: str | None, sources: Sequence[str], expectation: Expectation) -> EdgeAsk | None:
     """The edge that a success or latency is about; None: the loads' requests. Raises FileError."""
     where = expectation.where
     if to is None:
@@ -91,10 +91,6 @@ def edge_ask(to: str | None, sources: Sequence[str], expectation: Expectation, c
         return None
     if expectation.load is not None or expectation.request is not None:
         raise mistake(where, "an edge (from, to) is judged by its clients' proxies, which know of no load or request")
-    for name in phases_of(expectation, context.experiment):
-        phase = context.experiment.phase(name)
-        if phase is not None and phase.at_least is not None:
-            raise mistake(where, f"an edge is judged at the end: phases.{name} cannot have atLeast")
     return EdgeAsk(to, tuple(sources))
 
 

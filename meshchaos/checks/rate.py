@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from meshchaos.checks import closed, sentences, words
 from meshchaos.checks.decide import EARLY_PART, Decision, Rule, decide
-from meshchaos.checks.edge import samples_of, with_losses
+from meshchaos.checks.edge import ADMITTED, samples_of, with_losses
 from meshchaos.checks.kind import Finding, Verdict
 from meshchaos.checks.measured import measure_latency, measure_success
 from meshchaos.checks.phases import over_phases
@@ -72,13 +72,19 @@ class RateCheck:
         rule = Rule(self.theta, 1 - history.confidence, alpha, sequential)
         return self._with_losses(self._finding(history, counts, rule), history, start, end)
 
+    def seen(self, history: History) -> bool:
+        """Whether there is anything to look at: of an edge, once its proxies have told how far they are."""
+        return self.edge is None or self.edge in history.edges or self.edge in history.so_far
+
     def look(self, history: History, *, alpha: float) -> Finding:
         """The phase that is going on (the last record) by the e-process; INCONCLUSIVE within its first
         10 s, and while failures come in clusters. Without bounds: those come with the verdict on the
         phase, when it is over.
         """
         phase = history.phases[-1]
-        counts = self._counter.count(list(history.samples.values()), phase.start, phase.end)
+        so_far = history.so_far.get(self.edge) if self.edge is not None else None
+        end = phase.end if so_far is None else max(phase.start, so_far.until)
+        counts = self._counter.count(self.samples(history), phase.start, end)
         rule = _rule(history, phase, self.theta, alpha / len(self.during), sequential=True)
         if counts.n == 0 or counts.seconds < EARLIEST:
             return self._looked(phase, counts, Verdict.INCONCLUSIVE, "too early to say")
@@ -87,25 +93,30 @@ class RateCheck:
             return self._looked(phase, counts, Verdict.INCONCLUSIVE, "not decided yet")
         if decision.clusters is not None:
             return self._looked(phase, counts, Verdict.INCONCLUSIVE, "failures come in clusters")
+        if so_far is not None and so_far.losses and decision.verdict is Verdict.PASS:
+            return self._looked(phase, counts, Verdict.INCONCLUSIVE, "a client's proxy ended with requests in flight")
         return self._looked(phase, counts, decision.verdict, "decided early")
 
     def samples(self, history: History) -> list[Samples]:
         """What is judged: the loads' samples, or the lines of the edge."""
         if self.edge is None:
             return list(history.samples.values())
-        lines = history.edges[self.edge].sent
+        edge = history.edges.get(self.edge)
+        if edge is not None:
+            found = samples_of(self.edge, edge.sent, max_duration(edge.sent))
+        else:
+            found = history.so_far[self.edge].samples
         if self.admitted:
-            lines = tuple(one for one in lines if "UO" not in one.line.flags)
-        timeout = max((some.timeout for some in history.samples.values()), default=max_duration(lines))
-        closed_loads = any(some.closed for some in history.samples.values())
-        return [replace(samples_of(self.edge, lines, timeout), closed=closed_loads)]
+            found = found.of_request(ADMITTED)
+        timeout = max((some.timeout for some in history.samples.values()), default=found.timeout)
+        return [replace(found, timeout=timeout, closed=any(some.closed for some in history.samples.values()))]
 
     def _untold(self, history: History) -> str | None:
         """Why the proxies of the edge do not tell; None where they do, and for a check on the loads."""
         if self.edge is None:
             return None
         edge = history.edges.get(self.edge)
-        if edge is not None and edge.record.problem is None:
+        if (edge is not None and edge.record.problem is None) or (edge is None and self.edge in history.so_far):
             return None
         why = edge.record.problem if edge is not None else "nothing was written down"
         return f"the proxies of {self.edge} do not tell: {why}"

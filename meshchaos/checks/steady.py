@@ -17,14 +17,21 @@ def steady_state(checks: Sequence[Check], history: History, alpha: float) -> tup
     A violation there is INVALID for the run (no fault is applied); INCONCLUSIVE goes on. ``alpha`` is
     one-sided for all together. Empty without a baseline.
     """
-    if history.phase("baseline") is None:
+    baseline = history.phase("baseline")
+    if baseline is None:
         return ()
     concerned = [check for check in checks if isinstance(check, RateCheck) and "fault" in check.during]
-    # Of an edge the proxies' lines are read at the end only; it is judged then.
-    concerned = [check for check in concerned if check.edge is None or check.edge in history.edges]
+    # An edge whose proxies do not tell so soon that all of the baseline is over is judged at the end.
+    concerned = [check for check in concerned if _known(check, history, baseline.end)]
     return tuple(
         _steady(guarded(replace(check, during=("baseline",)), history, alpha / len(concerned))) for check in concerned
     )
+
+
+def _known(check: RateCheck, history: History, end: float) -> bool:
+    if check.edge is None or check.edge in history.edges:
+        return True
+    return check.edge in history.so_far and history.so_far[check.edge].until >= end
 
 
 def _steady(found: Finding) -> Finding:

@@ -35,7 +35,7 @@ class Success:
         wanted: SuccessSpec = expectation.spec
         check_scope(expectation, context.experiment, wanted.to)
         good = statuses(wanted.good_status, expectation.where)
-        edge = edge_ask(wanted.to, wanted.from_, expectation, context)
+        edge = edge_ask(wanted.to, wanted.from_, expectation)
         return (
             RateCheck(
                 kind="success",

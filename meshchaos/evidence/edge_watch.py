@@ -7,48 +7,26 @@ to its end.
 from __future__ import annotations
 
 import time
-from array import array
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from meshchaos.errors import EvidenceError
 from meshchaos.evidence.edge_file import EdgeFile
-from meshchaos.evidence.requests import NEGLIGIBLE, POLL, QUIET, Begun, Requests, Standing, requests_of, standing
-from meshchaos.history.edges import EdgeRecord, Loss, Peer, StatPoint
+from meshchaos.evidence.edge_proxies import WatchedProxy, alike, among, joined, lacking
+from meshchaos.evidence.requests import POLL, QUIET, Begun, Standing, requests_of
+from meshchaos.evidence.settled import Pending
+from meshchaos.history.asks import EdgeAsk
+from meshchaos.history.edges import EdgeLine, EdgeRecord, Loss, Peer, StatPoint, Told
 from meshchaos.history.probes import is_probe
 from meshchaos.mesh.seam import Proxy, ProxyLogLine, Replica
-
-_SIDES = ("outbound", "inbound")
 
 
 class Proxies(Protocol):
     """The part of ``Mesh`` that is needed here."""
 
     def proxies(self, workload: str | None = None, namespace: str | None = None) -> list[Proxy]: ...
-
-
-@dataclass(slots=True)
-class _Watched:
-    """One proxy. ``sends``, ``receives``: positions of the edges that it is a client, a server of. ``begun``: its own
-    counts when its log was first looked at, by side; ``logged``: when the requests of that side's lines since started.
-    """
-
-    proxy: Proxy
-    mark: int
-    sends: list[int]
-    receives: list[int]
-    begun: dict[str, Begun]
-    logged: dict[str, array[float]]
-
-    def sides(self) -> dict[str, list[int]]:
-        """Those that concern an edge, with the edges' positions."""
-        return {side: edges for side, edges in zip(_SIDES, (self.sends, self.receives), strict=True) if edges}
-
-    def standing(self, last: dict[str, Begun], active: dict[str, int]) -> dict[str, Standing]:
-        """How things stand with what had begun by then, by side."""
-        return {side: standing(self.begun[side], last[side], self.logged[side], active[side]) for side in last}
 
 
 class EdgeWatch:
@@ -63,20 +41,24 @@ class EdgeWatch:
         *,
         timeout: float = 15.0,
         seen: Callable[[ProxyLogLine], None] | None = None,
+        live: Collection[EdgeAsk] = (),
     ) -> None:
-        """``seen`` is told what servers' proxies logged of our own probes, as it is read."""
+        """``seen`` is told what servers' proxies logged of our own probes, as it is read. ``live``: edges about which
+        ``told`` is asked.
+        """
         self._mesh = mesh
         self._records = list(records)
         self._file = EdgeFile(folder)
         self._emit = emit
         self._timeout = timeout
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[str, WatchedProxy] = {}
         self._living: set[str] = set()
         """Names of the proxies that are there now; one that was killed has a log, and answers no question."""
         self._looked = 0.0
         """When that was asked."""
         self._stats = [(tuple(record.ask.stats), tuple(record.ask.server_stats)) for record in records]
         self._seen = seen
+        self._pending = {at: Pending() for at, record in enumerate(records) if record.ask in live}
 
     def start(self) -> None:
         """From here on every request of the edges counts. Raises EvidenceError, MeshGone."""
@@ -91,8 +73,20 @@ class EdgeWatch:
         self._find(new=True)
         for watched in self._watched.values():
             self._read(watched)
+            if self._answers(watched) and not self._pending.keys().isdisjoint(watched.sends):
+                watched.settled.look()
         self._look()
         self._file.flush()
+
+    def told(self) -> dict[EdgeAsk, Told]:
+        """What has come to be known of the live edges since the last call."""
+        found = {}
+        for position, pending in self._pending.items():
+            record = self._records[position]
+            clients = [one for one in self._watched.values() if position in one.sends and self._answers(one)]
+            lines = pending.take(one.settled.until for one in clients)
+            found[record.ask] = Told(pending.until, lines, record.losses)
+        return found
 
     def finish(self) -> None:
         """After the loads have stopped: waits until every proxy has written all it has to. What is missing becomes the
@@ -101,8 +95,11 @@ class EdgeWatch:
         try:
             self._find(new=True)
             states = self._settle(time.monotonic() + self._timeout)
-            for name, state in states.items():
-                self._check_whole(self._watched[name], state)
+            for name, sides in states.items():
+                for side, state in sides.items():
+                    problem = lacking(name, state)
+                    if problem is not None:
+                        self._blame(self._watched[name].sides()[side], problem)
             self._look()
             self._file.flush()
         except EvidenceError as error:
@@ -124,10 +121,7 @@ class EdgeWatch:
             if not sends and not receives:
                 continue
             fresh = new or not proxy.replica.ready  # one that is just being started has no past
-            mark = 0 if fresh else proxy.log_mark()
-            begun = {side: Begun(0.0, Requests(0, 0)) if fresh else Begun.first(proxy, side) for side in _SIDES}
-            logged: dict[str, array[float]] = {side: array("d") for side in _SIDES}
-            self._watched[proxy.name] = _Watched(proxy, mark, sends, receives, begun, logged)
+            self._watched[proxy.name] = WatchedProxy.begin(proxy, sends, receives, fresh=fresh)
 
     def _ended(self, name: str, now: float) -> None:
         """What a proxy had in flight and not written yet is lost with it."""
@@ -141,20 +135,20 @@ class EdgeWatch:
         place = replica.namespace
         peer = Peer(f"{replica.name}.{place}", replica.workload, replica.address, dict(replica.labels), sidecar=True)
         # Replicas of one workload have one service account.
-        known = (one for record in self._records for one in (*record.clients, *record.servers) if _alike(one, replica))
+        known = (one for record in self._records for one in (*record.clients, *record.servers) if alike(one, replica))
         peer = replace(peer, identity=next((one.identity for one in known), ""))
         for position, record in enumerate(self._records):
             clients, servers = record.clients, record.servers
-            if _among(clients, replica):
+            if among(clients, replica):
                 sends.append(position)
-                clients = _joined(clients, peer)
-            if _among(servers, replica):
+                clients = joined(clients, peer)
+            if among(servers, replica):
                 receives.append(position)
-                servers = _joined(servers, peer)
+                servers = joined(servers, peer)
             self._records[position] = replace(record, clients=clients, servers=servers)
         return sends, receives
 
-    def _read(self, watched: _Watched) -> None:
+    def _read(self, watched: WatchedProxy) -> None:
         name = watched.proxy.name
         while True:
             lines, watched.mark = watched.proxy.access_log(watched.mark)
@@ -168,9 +162,13 @@ class EdgeWatch:
                 if probe and self._seen is not None and line.side == "inbound":
                     self._seen(line)
                 if line.side == "outbound":
+                    watched.settled.line(line)
                     sent = [at for at in self._wanted(watched.sends, probe) if self._records[at].concerns_client(line)]
                     if sent:
                         self._file.line(sent, (), name, line)
+                    for at in sent:
+                        if at in self._pending:
+                            self._pending[at].add(EdgeLine(name, line))
                 else:
                     wanted = self._wanted(watched.receives, probe)
                     received = [at for at in wanted if self._records[at].concerns_server(line)]
@@ -191,9 +189,9 @@ class EdgeWatch:
                 names = rf"^(?:{'|'.join(of_servers)})$"
                 self._look_at(position, names, [one for one in self._watched.values() if position in one.receives])
 
-    def _look_at(self, position: int, names: str, watched: Sequence[_Watched]) -> None:
+    def _look_at(self, position: int, names: str, watched: Sequence[WatchedProxy]) -> None:
         for one in watched:
-            if one.proxy.name in self._living and one.proxy.replica.ready:
+            if self._answers(one):
                 found = one.proxy.stats(names)
                 now = time.time()
                 for name, value in sorted(found.items()):
@@ -235,26 +233,12 @@ class EdgeWatch:
                 for name in last
             }
 
+    def _answers(self, watched: WatchedProxy) -> bool:
+        return watched.proxy.name in self._living and watched.proxy.replica.ready
+
     def _there(self) -> set[str]:
         """Those that answer."""
         return {proxy.name for proxy in self._mesh.proxies() if proxy.replica.ready}
-
-    def _check_whole(self, watched: _Watched, states: dict[str, Standing]) -> None:
-        """A log that lacks requests, and requests without an end, are a problem of the edges on that side."""
-        for side, state in states.items():
-            concerned = watched.sides()[side]
-            if state.due is None:
-                continue
-            if state.due < 0:
-                self._blame(concerned, f"{watched.proxy.name} was started anew in mid-run: its log may lack requests")
-                continue
-            if state.active > NEGLIGIBLE * max(state.over, 1):
-                self._blame(concerned, f"{watched.proxy.name} still has {state.active} requests in flight")
-            if state.over - state.logged > NEGLIGIBLE * state.over:
-                text = (
-                    f"the access log of {watched.proxy.name} lost lines: {state.logged:,} for {state.over:,} requests"
-                )
-                self._blame(concerned, text)
 
     def _blame(self, positions: Sequence[int], problem: str) -> None:
         for position in positions:
@@ -264,17 +248,3 @@ class EdgeWatch:
 
 def _any(active: dict[str, dict[str, int]]) -> bool:
     return any(open_ for sides in active.values() for open_ in sides.values())
-
-
-def _among(peers: Sequence[Peer], replica: Replica) -> bool:
-    """Whether a replica is of a workload that stands there."""
-    return any(_alike(peer, replica) for peer in peers)
-
-
-def _alike(peer: Peer, replica: Replica) -> bool:
-    return peer.workload == replica.workload and peer.name.endswith(f".{replica.namespace}")
-
-
-def _joined(peers: tuple[Peer, ...], peer: Peer) -> tuple[Peer, ...]:
-    known = next((one for one in peers if one.name == peer.name and one.address == peer.address), None)
-    return peers if known is not None else (*peers, peer)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from meshchaos.history.asks import EdgeAsk
+from meshchaos.history.samples import Samples
 from meshchaos.mesh.seam import ProxyLogLine
 
 
@@ -129,6 +130,29 @@ class Edge:
             for loss in self.record.losses
             if loss.proxy in longest and start < loss.before and loss.after - longest[loss.proxy] < end
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What has come to be known of an edge while the run lasts: of the requests that began before ``until`` (epoch s)
+    all are over, and ``lines`` are the clients' of those that were not told before, by their starts. ``losses`` as in
+    the record.
+    """
+
+    until: float
+    lines: tuple[EdgeLine, ...]
+    losses: tuple[Loss, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SoFar:
+    """An edge while the run lasts: the ``samples`` of all requests that began before ``until``, as a load's; their
+    ``request`` says whether they were admitted (``checks.edge.ADMITTED``). ``losses`` as in the record.
+    """
+
+    samples: Samples
+    until: float
+    losses: tuple[Loss, ...] = ()
 
 
 def between(lines: tuple[EdgeLine, ...], start: float, end: float) -> tuple[EdgeLine, ...]:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from meshchaos.experiment.model import PhaseName
 from meshchaos.history.asks import EdgeAsk, ProbeAsk, QueryAsk
-from meshchaos.history.edges import Edge
+from meshchaos.history.edges import Edge, SoFar
 from meshchaos.history.probes import Probed
 from meshchaos.history.queries import Answer
 from meshchaos.history.samples import Samples
@@ -156,7 +156,7 @@ class History:
     """Everything that checks may look at. ``samples`` by load name; ``confidence`` 0..1.
 
     ``generator`` holds one entry a load. ``edges``, ``queries``, ``probes``: what was asked for beside the loads, by
-    the ask; empty in looks on the way.
+    the ask; empty in looks on the way, when ``so_far`` holds what is known of edges.
     """
 
     phases: tuple[PhaseRecord, ...]
@@ -168,6 +168,7 @@ class History:
     edges: Mapping[EdgeAsk, Edge] = field(default_factory=dict)
     queries: Mapping[QueryAsk, Answer] = field(default_factory=dict)
     probes: Mapping[ProbeAsk, Probed] = field(default_factory=dict)
+    so_far: Mapping[EdgeAsk, SoFar] = field(default_factory=dict)
 
     def phase(self, name: str) -> PhaseRecord | None:
         return next((phase for phase in self.phases if phase.name == name), None)

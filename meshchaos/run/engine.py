@@ -34,7 +34,7 @@ from meshchaos.run.history_file import HistoryWriter
 from meshchaos.run.interrupts import Abandoned
 from meshchaos.run.judge import judge_run
 from meshchaos.run.loads import Loads
-from meshchaos.run.looking import Look, collect
+from meshchaos.run.looking import Look, collect, settle
 from meshchaos.run.outcome import RunStopped
 from meshchaos.run.owner import this_process
 from meshchaos.run.plain import plain
@@ -228,8 +228,7 @@ class Engine:
             at = watch.phases[-1].end
         baseline = experiment.phase("baseline")
         if baseline is not None and experiment.faults:
-            loads.settle(at)
-            watch.tick()
+            settle(watch, self._observing, at)
             self._judge_steady(watch.history(()))
 
     def _judge_steady(self, history: History) -> None:

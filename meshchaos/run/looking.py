@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from meshchaos.checks.judge import look
 from meshchaos.errors import EvidenceError
 from meshchaos.experiment.model import Phase
+from meshchaos.run.edges_so_far import live_edges
 from meshchaos.run.outcome import RunStopped
 from meshchaos.run.plan import Plan
 from meshchaos.run.watch import Watch
+
+_EDGES = 1.0
+"""Seconds to wait for the lines of edges between the baseline and the faults."""
+_AGAIN = 0.02
+"""Seconds until the logs are read again: Envoy's flush interval."""
 
 
 class Collecting(Protocol):
@@ -27,6 +33,24 @@ def collect(sources: Iterable[Collecting]) -> None:
         raise RunStopped("invalid", f"the evidence cannot be read any more: {error}") from error
 
 
+def settle(watch: Watch, sources: Sequence[Collecting], at: float) -> None:
+    """Waits until all that began before ``at`` is over and known: requests of loads, and those on the edges that the
+    steady state is about, where the proxies tell so soon: an edge is worth a second, and no more. Raises RunStopped.
+    """
+    edges = live_edges([check for check in watch.checks if "fault" in check.during])
+    if edges:
+        collect(sources)  # from this moment on the proxies count
+    watch.loads.settle(at)
+    watch.tick()
+    give_up = watch.clock.now() + _EDGES
+    while edges:
+        collect(sources)
+        watch.edges.take(sources)
+        if watch.edges.until(edges) >= at or watch.clock.now() >= give_up:
+            return
+        watch.clock.wait(_AGAIN)
+
+
 @dataclass
 class Look:
     """Whether a phase may end now by an early verdict, where the file allows one; ``sources`` are read first, those of
@@ -40,7 +64,9 @@ class Look:
     sources: Callable[[], Iterable[Collecting]] = tuple
 
     def __call__(self, elapsed: float) -> bool:
-        collect(self.sources())
+        sources = tuple(self.sources())
+        collect(sources)
+        self.watch.edges.take(sources)
         if self.phase.at_least is None or elapsed < self.phase.at_least:
             return False
         present = self.watch.so_far(self.phase, self.start)

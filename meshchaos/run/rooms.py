@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from meshchaos.faults.kind import Placement
+from meshchaos.history.asks import EdgeAsk
+from meshchaos.history.edges import Told
 from meshchaos.history.records import FaultRecord, PhaseRecord
 from meshchaos.load.driver import LoadDriver, LoadPlan
 from meshchaos.mesh.seam import Mesh
@@ -51,6 +53,14 @@ class Patient(Protocol):
 
     def due(self) -> float:
         """Epoch seconds before which ``finish`` must not be called; asked once the loads have stopped."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """An observer that knows of edges before the end."""
+
+    def told(self) -> Mapping[EdgeAsk, Told]:
+        """What it has learnt since the last call; asked after ``collect``."""
 
 
 @dataclass(frozen=True, slots=True)

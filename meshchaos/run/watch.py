@@ -18,6 +18,7 @@ from meshchaos.mesh.journal import Journal
 from meshchaos.mesh.seam import Mesh
 from meshchaos.run import events
 from meshchaos.run.clock import Clock
+from meshchaos.run.edges_so_far import EdgesSoFar
 from meshchaos.run.faultset import FaultSet
 from meshchaos.run.loads import Loads
 from meshchaos.run.outcome import RunStopped
@@ -57,6 +58,7 @@ class Watch:
     deadline: float
     loads: Loads
     phases: list[PhaseRecord] = field(default_factory=list)
+    edges: EdgesSoFar = field(default_factory=EdgesSoFar)
     _renewed: float = float("-inf")
 
     def tick(self) -> None:
@@ -152,6 +154,7 @@ class Watch:
             samples=self.loads.samples(),
             generator=tuple(self.health()),
             confidence=self.experiment.confidence,
+            so_far=self.edges.known(),
         )
 
     def health(self) -> list[GeneratorHealth]:

@@ -21,6 +21,7 @@ from meshchaos.load.locust_driver import LocustDriver
 from meshchaos.mesh.seam import Mesh
 from meshchaos.probes.prober import Prober
 from meshchaos.run import events
+from meshchaos.run.edges_so_far import live_edges
 from meshchaos.run.probe import probe_load
 from meshchaos.run.rooms import Observer, Prover, Rooms, Scene
 
@@ -58,7 +59,8 @@ def _observers(scene: Scene) -> Sequence[Observer]:
             scene.emit(events.EdgesWatched(scene.clock.now(), tuple(records)))
 
         seen = prober.seen if prober is not None else None
-        found.append(EdgeWatch(scene.mesh, scene.plan.edges, scene.folder, emit, seen=seen))
+        live = live_edges(scene.plan.checks)
+        found.append(EdgeWatch(scene.mesh, scene.plan.edges, scene.folder, emit, seen=seen, live=live))
     if scene.plan.queries and scene.plan.prometheus is not None:
         found.append(_query_watch(scene, scene.plan.prometheus))
     # Begun last and ended first: the watch of the edges sees all that it does.

@@ -159,3 +159,21 @@ def test_an_edge_is_judged_right(shop: Stage, case: str) -> None:
     (folder,) = (path for path in (shop.folder / "reports").iterdir() if path.is_dir())
     again = shop.command("report", str(folder))
     assert again.returncode == code, again.stdout + again.stderr
+
+
+def test_an_edge_that_is_broken_before_the_fault_is_known_then(shop: Stage) -> None:
+    shop.add_objects(ROUTE.format(policy="fault: {abort: {httpStatus: 503, percentage: {value: 100}}}"))
+    faults, expect = "{delay: {to: stars, fixedDelay: 10ms}}", "{success: {from: page, to: stars, atLeast: 90%}}"
+    shop.write(
+        HEAD.format(name="broken", faults=faults, expect=expect, rate=60, fault="2s", recovery="500ms"),
+        "edge.chaos.yaml",
+    )
+    with shop.running("run", "edge.chaos.yaml") as run:
+        code = run.end()
+    result = shop.newest()
+    assert (result["verdict"], code) == ("INVALID", 3), said(run)
+    assert result["reason"].startswith("steady state: success page -> stars: before any fault: 0 % of"), result[
+        "reason"
+    ]
+    assert result["reason"].endswith("no fault was applied")
+    assert [one["appliedAt"] for one in result["faults"]] in ([], [None])
