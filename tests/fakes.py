@@ -188,8 +188,8 @@ class FakeMesh:
     def hits(self) -> Mapping[str, int]:
         return {}
 
-    def signing_key(self, issuer: str) -> str | None:
-        return None
+    def signing_keys(self) -> Mapping[str, str]:
+        return {}
 
     def without_versions(self) -> dict[Ref, Any]:
         """The objects as they are, but for what every write moves."""

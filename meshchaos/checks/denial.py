@@ -45,11 +45,12 @@ class CallsSpec:
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """One cell in one phase."""
+    """One cell in one phase. ``short``: the reason for a table."""
 
     verdict: Verdict
     counted: int
     reason: str
+    short: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ class DenialCheck:
             for at, judged in matrix.items():
                 found = self._cell(probes.get(at, []), seen)
                 if found.verdict is Verdict.PASS and (phase is None or phase.broken_off):
-                    found = replace(found, verdict=Verdict.INVALID, reason=f"the {name} was broken off")
+                    text = f"the {name} was broken off"
+                    found = replace(found, verdict=Verdict.INVALID, reason=text, short="broken off")
                 judged.append((name, found))
         return self._together(probed, edge, matrix)
 
@@ -97,15 +99,16 @@ class DenialCheck:
             text = f"{fate.words} ({len(breaches)} of {words.plural(counted, 'probe')}, the first {probe.id})"
             if breach is End.REACHED and probe.status in (401, 403):
                 text = f"the mesh let it through, and only the application itself refused it: {text}"
-            return _Judged(Verdict.FAIL, counted, text)
+            done = "let through" if breach is End.REACHED else "refused"
+            return _Judged(Verdict.FAIL, counted, text, f"{done}: {fate.words}")
         others = _others(fate for _, fate in fates if fate.end is not self.want)
         if self.want is End.REFUSED and (admitted := [f for _, f in fates if f.end is End.ADMITTED]):
             text = f"{words.plural(len(admitted), 'probe')} passed the policies, {admitted[0].words}"
-            return _Judged(Verdict.INCONCLUSIVE, counted, text)
+            return _Judged(Verdict.INCONCLUSIVE, counted, text, text)
         if counted < FEWEST:
             text = f"only {words.plural(counted, 'probe')} counted, and it takes {FEWEST}{others}"
-            return _Judged(Verdict.INCONCLUSIVE, counted, text)
-        return _Judged(Verdict.PASS, counted, f"{counted} of {counted} {self._word}{others}")
+            return _Judged(Verdict.INCONCLUSIVE, counted, text, f"only {words.plural(counted, 'probe')} counted")
+        return _Judged(Verdict.PASS, counted, f"{counted} of {counted} {self._word}{others}", self._word)
 
     @property
     def _word(self) -> str:
@@ -162,7 +165,7 @@ class DenialCheck:
 def call_words(cell: Cell, tokens: Sequence[Token]) -> str:
     """``reviews-v1.shop -> ratings.shop:9080 GET /``, with the token where one is shown."""
     token = tokens[cell.token]
-    shown = f" with {token}" if token.kind != "none" else " without a token" if len(tokens) > 1 else ""
+    shown = f" {token.shown}" if token.kind != "none" or len(tokens) > 1 else ""
     return f"{cell.source} -> {cell.to} {cell.method} {cell.path}{shown}"
 
 
@@ -174,8 +177,8 @@ def _others(fates: Sequence[Fate] | object) -> str:
 def _worst(judged: Sequence[tuple[PhaseName, _Judged]]) -> MatrixCell:
     name, worst = min(judged, key=lambda item: ORDER.index(item[1].verdict))
     if worst.verdict is Verdict.PASS:
-        return MatrixCell(Verdict.PASS, f"{sum(one.counted for _, one in judged)} probes")
-    return MatrixCell(worst.verdict, f"{worst.counted} probes {words.phase(name)}: {worst.reason}")
+        return MatrixCell(Verdict.PASS, f"{worst.short} ({sum(one.counted for _, one in judged):,})")
+    return MatrixCell(worst.verdict, f"{words.phase(name)} {worst.short}")
 
 
 def _table(cells: Sequence[Cell], tokens: Sequence[Token], found: Mapping[int, MatrixCell]) -> Matrix:
@@ -253,7 +256,9 @@ class Denial:
             once=self.want is End.REFUSED,
         )
         who = ", ".join(wanted.from_) or f"all but {', '.join(wanted.not_from)}"
-        scope = [f"{who} -> {to}", *wanted.methods, *wanted.paths, *(str(token) for token in wanted.token)]
+        several = len(wanted.token) > 2
+        tokens = [f"with {len(wanted.token)} tokens"] if several else [token.shown for token in wanted.token]
+        scope = [f"{who} -> {to}", *wanted.methods, *wanted.paths, *tokens]
         return (
             DenialCheck(
                 kind=self.kind.key,

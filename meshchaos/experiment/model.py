@@ -7,6 +7,7 @@ their specs are the dataclasses that the registered kinds bring (``Vocabulary``)
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -54,9 +55,18 @@ class Token:
 
     def __str__(self) -> str:
         if self.kind == "signed":
-            more = [*([f"claims {self.claims}"] if self.claims else []), *(["expired"] if self.expired else [])]
-            return ", ".join([f"token of {self.name}", *more])
+            claims = [
+                f"{name}: {value if isinstance(value, str) else json.dumps(value)}"
+                for name, value in json.loads(self.claims or "{}").items()
+            ]
+            text = f"expired token of {self.name}" if self.expired else f"token of {self.name}"
+            return f"{text} ({', '.join(claims)})" if claims else text
         return {"none": "no token", "garbage": "garbage as token"}.get(self.kind, f"token in {self.kind} {self.name}")
+
+    @property
+    def shown(self) -> str:
+        """``with token of ...``, for what is said of a call."""
+        return "without a token" if self.kind == "none" else f"with {self}"
 
 
 @dataclass(frozen=True, slots=True)

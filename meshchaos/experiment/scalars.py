@@ -91,20 +91,32 @@ def as_text_or_secret(value: Any) -> TextOrSecret:
     return str(value)
 
 
+_SIGNED: Final = ("claims", "expired")
+_TOKENS: Final = "write none, garbage, {env: NAME}, {file: PATH} or {issuer: ..., claims: ..., expired: true}"
+
+
 def as_token(value: Any) -> Token:
     """``none``, ``garbage``, a secret, or ``{issuer, claims, expired}``."""
     if isinstance(value, str):
         if value in ("none", "garbage"):
             return Token(value)  # type: ignore[arg-type]  # one of the two
-        raise ValueError(
-            "a token is not written down: write none, garbage, {env: NAME}, {file: PATH} or {issuer: ..., claims: ...}"
-        )
-    if not isinstance(value, Mapping) or "issuer" not in value:
+        raise ValueError(f"a token is not written down: {_TOKENS}")
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError(f"{_TOKENS}, not {shown(value)}")
+    if not {"issuer", *_SIGNED} & value.keys():
+        if len(value) != 1 or next(iter(value)) not in ("env", "file"):
+            raise ValueError(f"{_TOKENS}, not {shown(dict(value))}")
         secret = as_secret(value)
         return Token(secret.source, secret.name)
-    strange = sorted(str(key) for key in value if key not in ("issuer", "claims", "expired"))
+    strange = sorted(str(key) for key in value if key not in ("issuer", *_SIGNED))
     if strange:
-        raise ValueError(f"a token that is signed here has issuer, claims, expired, and no {strange[0]}")
+        raise ValueError(
+            f"a token that is signed here is {{issuer: ..., claims: ..., expired: true}}, without {strange[0]}"
+        )
+    if "issuer" not in value:
+        raise ValueError(
+            "a token that is signed here names its issuer: {issuer: https://..., claims: ..., expired: true}"
+        )
     issuer, claims, expired = as_text(value["issuer"]), value.get("claims", {}), value.get("expired", False)
     if not isinstance(expired, bool):
         raise ValueError(f"expired is true or false, not {shown(expired)}")

@@ -7,7 +7,7 @@ back in ``History``. Asks are keys: two checks that ask the same share one answe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from meshchaos.experiment.model import PhaseName, Token
 
@@ -52,6 +52,10 @@ class QueryAsk:
         return f"Prometheus: {self.query}"
 
 
+_SHOWN: Final = 3
+"""Paths of a matrix that are named where it is told in a line."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProbeAsk:
     """A matrix of calls that are made for real, again and again through the phases ``during``: each of ``sources``
@@ -72,7 +76,13 @@ class ProbeAsk:
 
     def __str__(self) -> str:
         who = ", ".join(self.sources) or f"everybody but {', '.join(self.but)}"
-        return f"{who} -> {'every service' if self.to == '*' else self.to}"
+        more = [*(self.methods if self.methods != ("GET",) else ()), *self.paths[:_SHOWN]]
+        more += [f"and {len(self.paths) - _SHOWN} paths more"] if len(self.paths) > _SHOWN else []
+        if len(self.tokens) > 1:
+            more.append(f"with {len(self.tokens)} tokens")
+        elif self.tokens[0].kind != "none":
+            more.append(self.tokens[0].shown)
+        return " ".join([f"{who} -> {'every service' if self.to == '*' else self.to}", *more])
 
 
 Ask = EdgeAsk | QueryAsk | ProbeAsk

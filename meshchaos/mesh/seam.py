@@ -225,9 +225,9 @@ class Mesh(Protocol):
         that count. Raises MeshGone.
         """
 
-    def signing_key(self, issuer: str) -> str | None:
-        """The private key, in PEM, of a token issuer that the mesh itself plays; None for any other. Never write it
-        down. Raises MeshGone.
+    def signing_keys(self) -> Mapping[str, str]:
+        """The private keys, in PEM, of token issuers that the mesh itself plays. Never write them down. Raises
+        MeshGone.
         """
 
     def close(self) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from meshchaos.errors import UserError
 from meshchaos.experiment.model import Issuer, Secret, Token
+from meshchaos.experiment.problems import nearest
 from meshchaos.experiment.secrets import resolve
 
 GARBAGE: Final = "garbage.that-is.no-token"
@@ -23,10 +24,10 @@ EXPIRED: Final = 3600.0
 
 
 def bearer(
-    token: Token, issuers: Mapping[str, Issuer], folder: Path, played: Callable[[str], str | None] = lambda issuer: None
+    token: Token, issuers: Mapping[str, Issuer], folder: Path, played: Mapping[str, str] | None = None
 ) -> str | None:
     """What goes behind ``Bearer``; None for no token. ``folder``: where the paths of secrets begin. ``played``: the
-    private key (PEM) of an issuer that the mesh plays, which goes before ``issuers``: the mesh takes no other.
+    private keys (PEM) of issuers that the mesh plays, which go before ``issuers``: the mesh takes no other.
 
     Raises UserError: no such secret, an issuer that nobody has a key of, a key that is none.
     """
@@ -36,13 +37,15 @@ def bearer(
         return GARBAGE
     if token.kind != "signed":
         return resolve(Secret(token.kind, token.name), folder=folder)
-    pem, named = played(token.name), issuers.get(token.name)
+    pem, named = (played or {}).get(token.name), issuers.get(token.name)
     if pem is None and named is None:
-        known = f"; it names {', '.join(issuers)}" if issuers else ""
+        known = [*(played or {}), *issuers]
+        near = nearest(token.name, known)
+        hint = f", did you mean {near!r}?" if near else ":"
         raise UserError(
-            f"no key signs for the issuer {token.name!r}: give its private key in meshchaos.yaml, "
-            f'issuers: {{"{token.name}": {{keyFile: key.pem}}}}, or let a local mesh play it, '
-            f'local: {{issuers: ["{token.name}"]}}{known}'
+            f"no key signs for the issuer {token.name!r}{hint} give its private key in meshchaos.yaml, issuers: "
+            f'{{"{token.name}": {{keyFile: key.pem}}}}, or let a local mesh play it, local: {{issuers: '
+            f'["{token.name}"]}} (there are keys for {", ".join(known) or "none"})'
         )
     now = time.time()
     ends = now - EXPIRED if token.expired else now + LIFETIME

@@ -13,6 +13,7 @@ from meshchaos.checks import words
 from meshchaos.errors import EvidenceError
 from meshchaos.history.samples import Samples
 from meshchaos.report import charts, lines, view
+from meshchaos.report.matrix import calls_of
 from meshchaos.report.series import Point, points
 from meshchaos.run.result import Result, iso
 
@@ -67,6 +68,8 @@ def render(result: Result, samples: Mapping[str, Samples]) -> str:
         "warnings": list(result.warnings),
         "expectations": view.expectation_rows(result.findings),
         "steady": view.expectation_rows(result.steady),
+        "measured": any(one.threshold is not None or one.estimate is not None for one in result.findings),
+        "calls": calls_of(result.findings),
         "charts": bool(series),
         "latency_svg": Markup(charts.latency_chart(series, frame, limits)) if series else "",
         "answers_svg": Markup(charts.answers_chart(series, frame)) if series else "",

@@ -25,7 +25,6 @@ def expectation_rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
             "interval": _interval(finding.interval, finding.unit),
             "n": words.count(finding.n),
             "evidence": list(finding.evidence),
-            "matrix": finding.matrix,
         }
         for finding in findings
     ]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from meshchaos.run.diff import ObjectDiff, object_diffs
 from meshchaos.run.edges import edges_of
 from meshchaos.run.loads import load_plans
 from meshchaos.run.placing import at_place, place
-from meshchaos.run.probes import probes_of, shortages
+from meshchaos.run.probes import open_doors, probes_of, shortages
 from meshchaos.run.timeline import Timing
 from meshchaos.run.vocabulary import Kinds, plugs
 from meshchaos.units import format_duration
@@ -73,8 +73,8 @@ class Plan:
             self.experiment, self.entries, run_id=self.run_id, seed=self.seed, folder=folder, seconds=self.seconds
         )
 
-    def tokens(self, played: Callable[[str], str | None]) -> tuple[tuple[str | None, ...], ...]:
-        """What goes behind ``Bearer`` in each of ``probes``, by its ask's tokens. ``played``: ``Mesh.signing_key``.
+    def tokens(self, played: Mapping[str, str]) -> tuple[tuple[str | None, ...], ...]:
+        """What goes behind ``Bearer`` in each of ``probes``, by its ask's tokens. ``played``: ``Mesh.signing_keys``.
         Raises FileError, at the expectation, for a secret that is not there, and for an issuer without a key. Never
         write the answer down.
         """
@@ -142,7 +142,7 @@ def make_plan(
         diffs=diffs,
         seconds=seconds,
         needs=tuple(needs),
-        warnings=(*warnings, *short, *shortages(experiment, probes)),
+        warnings=(*warnings, *short, *shortages(experiment, probes), *open_doors(probes, snapshot, namespace)),
         edges=edges_of(checks, snapshot, namespace, [diff.after for diff in diffs]),
         queries=queries,
         prometheus=prometheus,

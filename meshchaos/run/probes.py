@@ -11,10 +11,12 @@ from urllib.parse import quote
 from meshchaos.checks.kind import Check, asks_of
 from meshchaos.errors import FileError, UserError
 from meshchaos.experiment.model import Experiment
-from meshchaos.faults.edge import pod_specs
+from meshchaos.experiment.problems import unknown
+from meshchaos.faults.edge import identity_of, pod_specs
 from meshchaos.history.asks import ProbeAsk
 from meshchaos.history.probes import Cell, ProbeRecord
 from meshchaos.mesh.istio.gateways import Way, way_in
+from meshchaos.mesh.istio.policies import governing
 from meshchaos.mesh.istio.ports import may_be_http, target_port
 from meshchaos.mesh.istio.services import Service, ServicePort, find_service, services, services_of, workloads_of
 from meshchaos.mesh.istio.workloads import find_workloads
@@ -27,6 +29,7 @@ CALLS: Final = 40.0
 SLOWEST: Final = 1.0
 FASTEST: Final = 0.2
 """Seconds between two calls of one cell."""
+_IDENTITY: Final = "spiffe://"
 FEWEST: Final = 5
 """Calls of a cell that a verdict takes."""
 
@@ -93,6 +96,28 @@ def shortages(experiment: Experiment, records: Sequence[ProbeRecord]) -> Iterato
             yield f"probes {record.ask}: should the mesh let it through, the application gets a {', '.join(unsafe)}"
 
 
+def open_doors(records: Sequence[ProbeRecord], mesh: Snapshot, namespace: str) -> Iterator[str]:
+    """Services that a call is to be refused at, and that no policy could refuse it at; one line each."""
+    told: set[str] = set()
+    for record in records:
+        if not record.ask.once or record.ask.to == "*":
+            continue
+        service, _ = _target(record.ask.to, mesh, namespace)
+        behind = [one for one in workloads_of(service, mesh.workloads) if one.sidecar]
+        gateways = [one for one in mesh.workloads if one.gateway]
+        guards = [*behind, *(gateways if any(cell.source == "gateway" for cell in record.cells) else [])]
+        kinds = ("AuthorizationPolicy", "RequestAuthentication")
+        if any(governing(mesh.objects, kind, one.namespace, one.labels) for kind in kinds for one in guards):
+            continue
+        identities = [cell.source for cell in record.cells if not cell.plaintext]
+        if identities and str(service) not in told:
+            told.add(str(service))
+            yield (
+                f"probes {record.ask}: neither AuthorizationPolicy nor RequestAuthentication selects {service}, so "
+                f"nothing can refuse a call of {identities[0]}"
+            )
+
+
 SAFE: Final = ("GET", "HEAD", "OPTIONS")
 """Methods that ask for no change (RFC 9110, 9.2.1), TRACE left out."""
 
@@ -133,13 +158,25 @@ def _named(source: str, mesh: Snapshot, namespace: str) -> str:
     """One caller in the user's words; a workload in full, an ``app`` label stands for the first of its workloads."""
     if source in ("gateway", "outside"):
         return source
-    workloads = find_workloads(mesh.workloads, source, namespace)
+    workloads = _meant(source, mesh, namespace)
     able = [one for one in workloads if one.sidecar]
     if not able:
         raise UserError(f"workload {source} has no sidecar, so it has no identity: write from: outside")
-    if len(workloads) == len(able) == 1 or any(one.name == source.partition(".")[0] for one in able):
+    by_identity = source.startswith(_IDENTITY)
+    if by_identity or len(workloads) == len(able) == 1 or any(one.name == source.partition(".")[0] for one in able):
         return f"{able[0].name}.{able[0].namespace}"
     return f"{source.partition('.')[0]}.{able[0].namespace}"
+
+
+def _meant(reference: str, mesh: Snapshot, namespace: str) -> list[Workload]:
+    """By name, label, or identity. Raises UserError for nobody's."""
+    if not reference.startswith(_IDENTITY):
+        return find_workloads(mesh.workloads, reference, namespace)
+    found = [one for one in mesh.workloads if identity_of(one, mesh) == reference and not one.gateway]
+    if not found:
+        known = dict.fromkeys(identity_of(one, mesh) for one in mesh.workloads if one.sidecar and not one.gateway)
+        raise UserError(unknown("no workload calls as", reference, sorted(known)))
+    return found
 
 
 def _others(ask: ProbeAsk, mesh: Snapshot, namespace: str, left_out: list[str]) -> list[str]:
@@ -147,7 +184,7 @@ def _others(ask: ProbeAsk, mesh: Snapshot, namespace: str, left_out: list[str]) 
     but: list[Workload] = []
     for reference in ask.but:
         if reference not in ("gateway", "outside"):
-            but += find_workloads(mesh.workloads, reference, namespace)
+            but += _meant(reference, mesh, namespace)
     callers = []
     for workload in mesh.workloads:
         if workload in but or workload.gateway:

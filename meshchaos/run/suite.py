@@ -158,7 +158,7 @@ class Suite:
                 mesh = self._meshes[self.mesh_name(experiment)]
                 plan = self._plan(experiment, mesh, new_run_id())
                 plan.load_plans(self.output)
-                plan.tokens(mesh.signing_key)
+                plan.tokens(mesh.signing_keys())
                 if plan.queries and plan.prometheus is not None:
                     Prometheus(plan.prometheus).close()  # its secrets and its CA are there
         except MeshchaosError:

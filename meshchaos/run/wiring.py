@@ -88,7 +88,7 @@ def _prober(scene: Scene) -> Prober | None:
     return Prober(
         scene.mesh,
         plan.probes,
-        plan.tokens(scene.mesh.signing_key),
+        plan.tokens(scene.mesh.signing_keys()),
         scene.folder,
         lambda records: scene.emit(events.ProbesSent(scene.clock.now(), tuple(records))),
         run_id=plan.run_id,

@@ -238,7 +238,7 @@ def test_left_out_phases_are_all_phases_and_names_tell_calls_apart() -> None:
     one = expectation("denied", build(DENIED.kind, {"to": "api", "notFrom": "page", "paths": "/x", "token": "garbage"}))
     (check,) = DENIED.checks(one, context(one))
     assert check.during == ("baseline", "fault", "recovery")
-    assert check.name == "denied all but page -> api /x garbage as token"
+    assert check.name == "denied all but page -> api /x with garbage as token"
     assert [type(ask) for ask in check.asks] == [EdgeAsk, ProbeAsk]
 
 
@@ -249,7 +249,7 @@ def test_a_call_with_effects_is_asked_for() -> None:
     for fields, words in (
         ({"to": "api"}, "either `from` or `notFrom`"),
         ({"to": "api", "from": "a", "token": "eyJhbGciOi"}, "a token is not written down"),
-        ({"to": "api", "from": "a", "token": {"issuer": "x", "claim": 1}}, "no claim"),
+        ({"to": "api", "from": "a", "token": {"issuer": "x", "claim": 1}}, "without claim"),
     ):
         with pytest.raises(UserError, match=words):
             build(DENIED.kind, fields)

@@ -4,6 +4,7 @@ fault. Only probes: there is no load.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -63,7 +64,9 @@ def test_a_right_policy_passes_and_its_token_is_nowhere(up: Stage) -> None:
     assert row["name"] == "outside"
     assert [cell["verdict"] for cell in row["cells"]] == ["PASS", "PASS"]
     (folder,) = (up.folder / "reports").glob("matrix-*")
-    assert "who calls what" in (folder / "report.html").read_text("utf-8")
+    page = (folder / "report.html").read_text("utf-8")
+    assert "Who calls what" in page
+    assert re.search(r"<td>GET / with token in env SHOP_TOKEN</td>.*>refused \(\d+\)<", page)
     for path in folder.rglob("*"):
         if path.is_file():
             assert TOKEN not in path.read_text("utf-8", errors="replace"), path

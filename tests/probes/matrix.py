@@ -54,12 +54,13 @@ def judged(
     """
     snapshot = mesh.snapshot()
     edges, probes = edges_of(checks, snapshot, namespace), probes_of(checks, snapshot, namespace)
+    keys = mesh.signing_keys()
     told: list[Sequence[EdgeRecord] | Sequence[ProbeRecord]] = []
     phase: list[str | None] = [None]
     prober = Prober(
         mesh,
         [replace(record, every=0.1) for record in probes],
-        [[bearer(token, {}, folder, mesh.signing_key) for token in record.ask.tokens] for record in probes],
+        [[bearer(token, {}, folder, keys) for token in record.ask.tokens] for record in probes],
         folder,
         told.append,
         run_id=RUN,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import http.client
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from meshchaos.history.asks import ProbeAsk
 from meshchaos.mesh.local.client import LocalMesh
 from meshchaos.mesh.objects import Manifest
 from meshchaos.probes.file import FILE
-from meshchaos.run.probes import probes_for
+from meshchaos.run.probes import open_doors, probes_for
 from tests.checks.histories import context, expectation
 from tests.mesh.local.small_mesh import NAMESPACE, small
 from tests.probes.matrix import given, judged
@@ -34,13 +35,17 @@ MATRIX: tuple[tuple[Any, dict[str, Any]], ...] = (
 )
 
 
-def peer_authentication(name: str, namespace: str, spec: dict[str, Any]) -> Manifest:
+def policy(kind: str, name: str, namespace: str, spec: dict[str, Any]) -> Manifest:
     return {
         "apiVersion": "security.istio.io/v1",
-        "kind": "PeerAuthentication",
+        "kind": kind,
         "metadata": {"name": name, "namespace": namespace},
         "spec": spec,
     }
+
+
+def peer_authentication(name: str, namespace: str, spec: dict[str, Any]) -> Manifest:
+    return policy("PeerAuthentication", name, namespace, spec)
 
 
 def of_app(app: str, **more: Any) -> dict[str, Any]:
@@ -112,6 +117,19 @@ def test_a_call_that_came_through_is_not_made_again(mesh: LocalMesh, tmp_path: P
     assert found[0].n < 6 <= found[1].n
 
 
+@pytest.mark.envoy
+def test_a_matrix_that_no_policy_can_refuse_is_told(mesh: LocalMesh) -> None:
+    given(mesh, [STRICT])
+    snapshot = mesh.snapshot()
+    open_door = probes_for(ProbeAsk("api", sources=("web", "outside")), snapshot, NAMESPACE)
+    plaintext = probes_for(ProbeAsk("web", sources=("outside",)), snapshot, NAMESPACE)
+    allowed = probes_for(ProbeAsk("api", sources=("web",), once=False), snapshot, NAMESPACE)
+    (line,) = open_doors([open_door, plaintext, allowed], snapshot, NAMESPACE)
+    assert "selects api.shop, so nothing can refuse a call of web.shop" in line
+    guarded = replace(snapshot, objects=(*snapshot.objects, policy("AuthorizationPolicy", "all", NAMESPACE, {})))
+    assert list(open_doors([open_door], guarded, NAMESPACE)) == []
+
+
 def test_everybody_else_is_every_other_workload_and_outside(mesh: LocalMesh) -> None:
     snapshot = mesh.snapshot()
     record = probes_for(ProbeAsk("api", but=("web",), methods=("GET", "HEAD")), snapshot, NAMESPACE)
@@ -124,6 +142,12 @@ def test_everybody_else_is_every_other_workload_and_outside(mesh: LocalMesh) -> 
     assert {cell.url for cell in record.cells} == {"http://api:80/"}
     every = probes_for(ProbeAsk("*", sources=("outside",)), snapshot, NAMESPACE)
     assert {cell.to for cell in every.cells} == {"api.shop:80", "web.shop:80"}
+    by_identity = ProbeAsk("api", sources=("spiffe://cluster.local/ns/shop/sa/web",))
+    assert [cell.source for cell in probes_for(by_identity, snapshot, NAMESPACE).cells] == ["web.shop"]
+    with pytest.raises(
+        UserError, match=r"no workload calls as 'spiffe://.*/sa/wep', did you mean 'spiffe://.*/sa/web'"
+    ):
+        probes_for(ProbeAsk("api", but=("spiffe://cluster.local/ns/shop/sa/wep",)), snapshot, NAMESPACE)
     with pytest.raises(UserError, match="no route leads from a gateway"):
         probes_for(ProbeAsk("api", sources=("gateway",)), snapshot, NAMESPACE)
     with pytest.raises(UserError, match="did you mean 'web'"):

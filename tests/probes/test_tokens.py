@@ -58,7 +58,7 @@ def test_one_that_expired_is_signed_no_less(tmp_path: Path) -> None:
 
 def test_a_key_of_the_meshs_goes_before_one_of_the_file(tmp_path: Path) -> None:
     other, mine = ec.generate_private_key(ec.SECP256R1()), PlayedIssuer(NAME)
-    text = bearer(as_token({"issuer": NAME}), written(other, tmp_path), tmp_path, {NAME: mine.private_key}.get) or ""
+    text = bearer(as_token({"issuer": NAME}), written(other, tmp_path), tmp_path, {NAME: mine.private_key}) or ""
     head, claims, signature = text.split(".")
     (key,) = json.loads(mine.jwks)["keys"]
     x, y = (int.from_bytes(decoded(key[name])) for name in ("x", "y"))

@@ -166,9 +166,9 @@ class LocalMesh:
         found = self._connection.call("stubs")
         return {name: int(counters["hits"]) for name, counters in found.items() if counters is not None}
 
-    def signing_key(self, issuer: str) -> str | None:
+    def signing_keys(self) -> Mapping[str, str]:
         """See ``Mesh``."""
-        found: str | None = self._connection.call("signing_key", {"issuer": issuer})
+        found: Mapping[str, str] = self._connection.call("signing_keys")
         return found
 
     def kill(

@@ -163,9 +163,8 @@ class Service:
     async def _do_refresh_keys(self) -> None:
         await self._plane.refresh_keys(now=True)
 
-    async def _do_signing_key(self, issuer: str) -> str | None:
-        found = self._plane.issuers.get(issuer)
-        return found.private_key if found is not None else None
+    async def _do_signing_keys(self) -> dict[str, str]:
+        return {name: issuer.private_key for name, issuer in self._plane.issuers.items()}
 
     async def _do_trouble(self, since: int) -> dict[str, Any]:
         return {"lines": self._troubles[since:], "next": len(self._troubles)}
