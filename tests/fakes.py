@@ -154,6 +154,10 @@ class FakeMesh:
             raise Conflict(str(ref))
         del self.objects[ref]
 
+    def dry_run(self, changes: Sequence[Change]) -> None:
+        if self.fail.get("dry run"):
+            self._did("dry run")
+
     def observe(self, headers: Sequence[str]) -> None:
         self._did("observe")
 

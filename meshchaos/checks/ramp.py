@@ -39,8 +39,8 @@ def judge_steps(phase: PhaseRecord, judge: Callable[[PhaseStep], Finding]) -> Fi
 
 
 def cuts(history: History, phase: PhaseRecord) -> tuple[float, ...]:
-    """When faults came and went within the phase, s from its start: the rate of failures is meant to change there."""
-    moments = [at for fault in history.faults for at in (fault.live_at, fault.removed_at, fault.gone_at)]
+    """When faults came, turned and went within the phase, s from its start: the rate of failures may change there."""
+    moments = [at for fault in history.faults for at in (fault.live_at, fault.removed_at, fault.gone_at, *fault.turns)]
     length = phase.end - phase.start
     return tuple(at - phase.start for at in moments if at is not None and EDGE < at - phase.start < length - EDGE)
 

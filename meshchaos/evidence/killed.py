@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Protocol
 
@@ -37,10 +38,15 @@ class KilledProver:
         self._before = self._fewest = len(self._ready())
         self._seen = set(self._ready())
         self._came: list[str] = []
+        self._turns: list[float] = []
+        self._many, self._looked = self._before, time.time()
 
     def collect(self) -> None:
         """Counts those that are ready. Raises EvidenceError."""
-        ready = self._ready()
+        at, ready = time.time(), self._ready()
+        if len(ready) > self._many:
+            self._turns += (self._looked, at)  # somebody came back between the two
+        self._many, self._looked = len(ready), at
         self._came += [name for name in ready if name not in self._seen]
         self._seen.update(ready)
         self._fewest = min(self._fewest, len(ready))
@@ -57,7 +63,7 @@ class KilledProver:
         ]
         lines += [f"killed: {name}" for name in record.killed]
         lines += [f"new: {name}" for name in self._came if name not in record.killed]
-        return replace(record, shown=tuple(lines))
+        return replace(record, shown=tuple(lines), turns=tuple(sorted((*record.turns, *self._turns))))
 
     def _ready(self) -> list[str]:
         try:

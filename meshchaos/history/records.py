@@ -123,6 +123,8 @@ class FaultRecord:
     that the mesh took it."""
     killed: tuple[str, ...] = ()
     """Replicas (``name.namespace``) in the order in which they were killed."""
+    turns: tuple[float, ...] = ()
+    """When what it does changed while it was live: replicas ended, others came back (epoch seconds)."""
     shown: tuple[str, ...] = ()
     """What was seen, a line each; of proofs by what proxies run and by replicas."""
     shares: tuple[ClusterShare, ...] = ()

@@ -187,6 +187,11 @@ class Mesh(Protocol):
     def delete(self, ref: Ref, uid: str) -> None:
         """Deletes that very object. Raises NotFound, Conflict (another uid)."""
 
+    def dry_run(self, changes: Sequence[Change]) -> None:
+        """Whether the mesh would take the changes, one after another; nothing is changed. Raises what making them
+        raises, as far as that can be known without the proxies.
+        """
+
     def observe(self, headers: Sequence[str]) -> None:
         """Makes every proxy log what evidence needs, these request headers with it. Before the warm-up:
         listeners may be replaced by it.

@@ -11,6 +11,7 @@ from meshchaos.errors import MeshchaosError, UserError
 from meshchaos.experiment.model import Experiment
 from meshchaos.mesh.seam import Mesh, Snapshot
 from meshchaos.run.catalog import Catalog, open_catalog
+from meshchaos.run.fitting import refuse_unfit
 from meshchaos.run.folder import new_run_id
 from meshchaos.run.loads import entries_of
 from meshchaos.run.meshes import open_mesh
@@ -112,6 +113,7 @@ def _experiment(catalog: Catalog, experiment: Experiment, mesh: Mesh) -> Iterato
             entries=entries,
             prometheus=catalog.prometheus(catalog.mesh_name(experiment)),
         )
+        refuse_unfit(plan, mesh)
     except UserError as error:
         yield Diagnosis("ill", str(error))
         return

@@ -146,7 +146,8 @@ class FaultSet:
             self.recorder.emit(events.Warned(self.clock.now(), text))
             return Confirmation(self.clock.now(), ())
         record = self.records[placement.id]
-        self._step(placement, "killed", killed=(*record.killed, *killed))
+        turns = (*record.turns, self.clock.now())
+        self._step(placement, "killed", killed=(*record.killed, *killed), turns=turns)
         self._until(lambda: killing.still_ready(killed), "was killed and is ready as before", self.live_deadline)
         return Confirmation(self.clock.now(), tuple(killed))
 

@@ -18,6 +18,7 @@ from meshchaos.mesh.seam import Mesh
 from meshchaos.run import events
 from meshchaos.run.catalog import Catalog
 from meshchaos.run.engine import Engine
+from meshchaos.run.fitting import refuse_unfit
 from meshchaos.run.folder import check_output, make_folder, new_run_id
 from meshchaos.run.healing import refuse_held
 from meshchaos.run.interrupts import Interrupts
@@ -167,7 +168,7 @@ class Suite:
 
     def _plan(self, experiment: Experiment, mesh: Mesh, run_id: str, assume: float | None = None) -> Plan:
         snapshot = mesh.snapshot()
-        return make_plan(
+        plan = make_plan(
             experiment,
             snapshot,
             self.catalog.kinds,
@@ -179,6 +180,8 @@ class Suite:
             assume=assume,
             issuers=self.catalog.config.issuers,
         )
+        refuse_unfit(plan, mesh)
+        return plan
 
     def _run_one(self, experiment: Experiment, run_id: str, folder: Path, mesh: Mesh) -> Result:
         plan = self._plan(experiment, mesh, run_id)

@@ -57,6 +57,13 @@ def test_kills_come_again(up: Stage) -> None:
     assert len({line for line in kill["proof"]["evidence"] if line.startswith("killed: ")}) == 3
 
 
+def test_a_gateway_is_killed_and_comes_back_where_its_clients_know_it(up: Stage) -> None:
+    """Down for 3 of 5 s: what comes and goes with the fault is no cluster of failures."""
+    name = "kill: {workload: istio-ingressgateway.istio-system}"
+    (kill,) = run(up, 0, "gateway", name, phase="5s", success="10%")
+    assert "1 were ready before, and 0 when" in kill["proof"]["reason"]
+
+
 def test_policies_changed_together(up: Stage) -> None:
     found = run(
         up,
@@ -81,6 +88,8 @@ def test_what_cannot_be_is_said_before_anything_is_done(up: Stage) -> None:
         ("mtls: {workload: stars, mode: PERMISSIVE}", "the mode is PERMISSIVE already"),
         ("requestAuthentication: {workload: stars, jwtRules: {isuer: me}}", "did you mean 'issuer'?"),
         ("trafficShift: {to: stars, weights: {v9: 100}}", "v9"),
+        ("connectionPool: {to: stars, http: {maxFoo: 1}}", "connectionPool.http.maxFoo: unknown field"),
+        ("retries: {to: stars, attempts: 2, retryOn: never}", "never"),
     ):
         name = "wrong"
         text = EXPERIMENT.format(name=name, phase="2s", success="80%", faults=f"    - {fault}")

@@ -113,6 +113,11 @@ class LocalMesh:
         params = {"ref": dataclasses.asdict(ref), "uid": uid, **self._writer()}
         self._connection.call("delete", params, timeout=_WRITE_TIMEOUT)
 
+    def dry_run(self, changes: Sequence[Change]) -> None:
+        """See ``Mesh``: admission and translation."""
+        forms = [change_forms.dump(change) for change in changes]
+        self._connection.call("dry_run", {"changes": forms}, timeout=_WRITE_TIMEOUT)
+
     def observe(self, headers: Sequence[str]) -> None:
         """See ``Mesh``."""
         self._connection.call("observe", {"headers": list(headers)}, timeout=_WRITE_TIMEOUT)

@@ -122,6 +122,18 @@ class ControlPlane:
             self._background(self._bring_up(state))
         return result
 
+    def dry_run(self, operation: Callable[[Transaction], object]) -> None:
+        """Runs ``operation`` on a transaction that is dropped, and translates what it makes. Raises what the store
+        and the translation raise.
+        """
+        transaction = self.store.begin("meshchaos-supervisor")
+        operation(transaction)
+        kinds = {event.ref.kind for event in transaction.events}
+        index = translate.Index(self._world(transaction.objects()), self._index)
+        for state in self._concerned(transaction.events):
+            if state.takes_updates and state.proxy is not None:
+                translate.refresh(index, state.local, state.proxy.resources, kinds)
+
     async def observe(self, headers: Iterable[str]) -> None:
         """Makes every proxy log these request headers."""
         async with self._lock:
@@ -386,6 +398,7 @@ class ControlPlane:
             self._launcher.kill(*states)
         for state in states:
             del self._replicas[state.name]
+            self._placement.gone(state.local)
 
     def _note(self, events: Sequence[Event], changed: Sequence[RunningProxy]) -> None:
         names = {proxy.name for proxy in changed}

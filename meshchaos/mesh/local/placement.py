@@ -35,6 +35,8 @@ class Placement:
         self._spare_watches = spare_inotify_instances() - _WATCHES_KEPT
         self._service_addresses: dict[str, str] = {}
         self._client_ports: dict[str, int] = {}
+        self._gateways: dict[tuple[str, str], list[str]] = {}
+        """By workload, addresses of gateways that are gone: a gateway stands for its Service, whose address stays."""
 
     def service_addresses(self, objects: Iterable[Manifest]) -> dict[str, str]:
         """A virtual address for each Service, the same one through the mesh's life."""
@@ -52,7 +54,8 @@ class Placement:
         program: StubSpec | ProgramSpec | None = None
         if role != "gateway":
             program = self._spec.workloads.get(workload, StubSpec())
-        address = self.block.replica()
+        free = self._gateways.get((str(metadata["namespace"]), workload))
+        address = free.pop(0) if free else self.block.replica()
         self._count += 1
         directory = self._folder / f"p{self._count}"
         objects = list(objects)
@@ -75,6 +78,11 @@ class Placement:
             routes=self._watched(directory) if role == "sidecar" else "",
         )
         return ReplicaState(local, program)
+
+    def gone(self, local: LocalReplica) -> None:
+        """A replica of which nothing runs any more."""
+        if local.gateway:
+            self._gateways.setdefault((local.namespace, local.workload), []).append(local.address)
 
     def _watched(self, directory: Path) -> str:
         """A folder for routes by file while the user has inotify instances to spare; each container port takes one."""

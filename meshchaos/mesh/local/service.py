@@ -11,7 +11,16 @@ from typing import Any, Literal, TypeVar
 
 from meshchaos.errors import MeshchaosError, MeshError
 from meshchaos.mesh import changes
-from meshchaos.mesh.apply import CreateObject, DeleteObject, GetObject, ReplaceObject, Request, Steps, undo_steps
+from meshchaos.mesh.apply import (
+    CreateObject,
+    DeleteObject,
+    GetObject,
+    ReplaceObject,
+    Request,
+    Steps,
+    apply_change,
+    undo_steps,
+)
 from meshchaos.mesh.local import preflight
 from meshchaos.mesh.local.certificates import Authority
 from meshchaos.mesh.local.control_plane import ControlPlane, versions
@@ -135,6 +144,10 @@ class Service:
             return operation(transaction)
 
         return await self._plane.write(held, manager)
+
+    async def _do_dry_run(self, changes: list[Mapping[str, Any]]) -> None:
+        wanted = [_change(form) for form in changes]
+        self._plane.dry_run(lambda transaction: [apply_change(transaction, change, "dry-run") for change in wanted])
 
     async def _do_observe(self, headers: list[str]) -> None:
         await self._plane.observe(headers)

@@ -337,6 +337,20 @@ def test_a_killed_replica_is_no_trouble_and_comes_back_elsewhere(mesh: LocalMesh
     assert mesh.trouble() == []
 
 
+def test_a_dry_run_refuses_what_a_write_would_and_changes_nothing(mesh: LocalMesh) -> None:
+    before = mesh.world().objects
+    good, bad = Create(fault("dry")), Create({**fault("dry-2"), "spec": {"configPatchez": []}})
+    mesh.dry_run([good])
+    with pytest.raises(Refused, match=r"EnvoyFilter dry-2.*configPatchez"):
+        mesh.dry_run([good, bad])
+    with pytest.raises(AlreadyExists):
+        mesh.dry_run([good, good])
+    edit = EditObject(Ref("Service", NAMESPACE, "nobody"), (SetField(("spec", "x"), "a", "b"),))
+    with pytest.raises(NotFound):
+        mesh.dry_run([edit])
+    assert mesh.world().objects == before
+
+
 @pytest.mark.parametrize("what", ["app", "proxy"])
 def test_a_killed_container_is_no_endpoint_until_it_runs_again_in_its_place(
     mesh: LocalMesh, what: Literal["app", "proxy"]

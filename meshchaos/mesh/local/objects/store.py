@@ -151,6 +151,11 @@ class Transaction:
         """Everything as it would be, in the order of creation, not copied: to be read only."""
         return tuple(self._objects.values())
 
+    def get(self, ref: Ref) -> Manifest:
+        """A copy of what is stored in it. Raises NotFound."""
+        found: Manifest = as_json(_find(self._objects, ref))
+        return found
+
     def create(self, manifest: Manifest, age: int = 0) -> Manifest:
         """A new object, ``age`` seconds old; returned as stored, read only. Raises AlreadyExists, Refused."""
         fresh = admit(manifest)
