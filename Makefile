@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint bench simulate clean
+.PHONY: help setup demo test lint bench simulate prove clean
 
 help:
 	@echo "make demo   install, then run the example experiments on a local mesh of real Envoys"
@@ -12,6 +12,7 @@ help:
 	@echo "make lint   ruff, mypy --strict, import-linter"
 	@echo "make bench  measure start-up, time to live, load generator, verdicts; prints a table, writes bench.json"
 	@echo "make simulate  error rates and power of the verdicts, 4,000 repetitions; writes the tables of docs/statistics.md"
+	@echo "make prove  each expectation 20 times where it holds and 20 times where it is broken, real Envoys; writes docs/proof.md (an hour)"
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "meshchaos needs Python 3.11 or newer; this is $$($(PYTHON) --version). Say: make PYTHON=python3.12"; exit 2; }
@@ -38,6 +39,9 @@ bench: $(STAMP)
 
 simulate: $(STAMP)
 	$(BIN)/python -m tests.simulation
+
+prove: $(STAMP)
+	$(BIN)/python -m tests.proof $(PROVE)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -142,7 +142,7 @@ class MutualTlsCheck:
         counted = sum(fate.end is End.REFUSED for fate in fates)
         if counted < FEWEST:
             text = (
-                f"{when} only {words.plural(counted, 'plaintext probe')} of {cell.to} was seen refused, and "
+                f"{when} only {words.plural(counted, 'plaintext probe')} of {cell.to} seen refused, and "
                 f"it takes {FEWEST}"
             )
             return self._found(Verdict.INCONCLUSIVE, text, n)
