@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from meshchaos.checks import words
@@ -53,7 +54,6 @@ class StopRule:
         self._rule = rule
         self._since = since
         self._slow_after = slow_after
-        self._theta = round(1 - rule.success_below, 12)
         self._about = Counter(Measure(GOOD, None, rule.load, rule.request))
         self._any = Counter(Measure())
         self._beats: dict[str, deque[Beat]] = {}
@@ -69,13 +69,15 @@ class StopRule:
             kept = self._beats.setdefault(load, deque(maxlen=20_000))
             if not kept or beat.at > kept[-1].at:
                 kept.append(beat)
+        if self._rule.to is not None:
+            return self._silent(now, samples, beats)
         whole = self._counts(self._about, now, samples, beats)
         recent = max(self._since, now - WINDOW)
         window = tally(self._about.measure, samples, recent, now)
-        for counts, start in ((whole, self._since), (_sent(window), recent)):
-            bad, n = counts
+        for (bad, n), start in ((whole, self._since), (_sent(window), recent)):
             overdue = self._overdue(start, now, samples, beats)
-            found = self._judge(bad + overdue, n + overdue, start, now, overdue)
+            when = "since the fault" if start == self._since else f"in the last {words.seconds(now - start)}"
+            found = below(self._rule, bad + overdue, n + overdue, when, overdue)
             if found is not None:
                 return found
         return self._silent(now, samples, beats)
@@ -108,22 +110,6 @@ class StopRule:
                 total += max(0, min(open_, beats[some.load].in_flight))
         return total
 
-    def _judge(self, bad: int, n: int, start: float, now: float, overdue: int) -> Finding | None:
-        if not eprocess.crossed(bad, n, self._theta, "fail", ALPHA):
-            return None
-        low, high = eprocess.bounds(bad, n, ALPHA, ALPHA)
-        waiting = f", {words.count(overdue)} of them still waiting" if overdue else ""
-        since = "since the fault" if start == self._since else f"in the last {words.seconds(now - start)}"
-        return self._finding(
-            Verdict.FAIL,
-            f"{words.percent(1 - bad / n)} of {words.plural(n, 'request')} {since} were good{waiting} "
-            f"({words.level(ALPHA)} bounds {words.percent_range(1 - high, 1 - low)}), "
-            f"below {words.percent(self._rule.success_below)}: healed at once",
-            estimate=1 - bad / n,
-            interval=(1 - high, 1 - low),
-            n=n,
-        )
-
     def _silent(self, now: float, samples: Sequence[Samples], beats: Mapping[str, Beat]) -> Finding | None:
         _, answers = self._counts(self._any, now, samples, beats)
         if answers != self._answers:
@@ -136,33 +122,34 @@ class StopRule:
         if not waiting and not mute:
             return None
         why = f"{words.plural(sum(beat.in_flight for beat in waiting), 'request')} in flight" if waiting else "no pulse"
-        return self._finding(
-            Verdict.INCONCLUSIVE,
-            f"no answer at all for {words.seconds(now - self._heard)} ({why}): healed at once",
-        )
+        text = f"no answer at all for {words.seconds(now - self._heard)} ({why}): healed at once"
+        return finding_of(self._rule, Verdict.INCONCLUSIVE, text)
 
-    def _finding(
-        self,
-        verdict: Verdict,
-        reason: str,
-        *,
-        estimate: float | None = None,
-        interval: tuple[float, float] | None = None,
-        n: int = 0,
-    ) -> Finding:
-        scope = "/".join(part for part in (self._rule.load, self._rule.request) if part)
-        name = " ".join(part for part in ("stopIf success", scope, f"below {words.percent(self._rule.success_below)}"))
-        return Finding(
-            kind="stopIf",
-            name=name.replace("  ", " "),
-            during=("fault",),
-            verdict=verdict,
-            reason=reason,
-            threshold=self._rule.success_below,
-            estimate=estimate,
-            interval=interval,
-            n=n,
-        )
+
+def below(rule: StopIf, bad: int, n: int, when: str, waiting: int = 0) -> Finding | None:
+    """FAIL where so many of ``n`` requests (``waiting`` of them without an end yet) are bad that success is below the
+    limit for sure.
+    """
+    if not eprocess.crossed(bad, n, round(1 - rule.success_below, 12), "fail", ALPHA):
+        return None
+    low, high = eprocess.bounds(bad, n, ALPHA, ALPHA)
+    still = f", {words.count(waiting)} of them still waiting" if waiting else ""
+    text = (
+        f"{words.percent(1 - bad / n)} of {words.plural(n, 'request')} {when} were good{still} "
+        f"({words.level(ALPHA)} bounds {words.percent_range(1 - high, 1 - low)}), "
+        f"below {words.percent(rule.success_below)}: healed at once"
+    )
+    found = finding_of(rule, Verdict.FAIL, text)
+    return replace(found, estimate=1 - bad / n, interval=(1 - high, 1 - low), n=n)
+
+
+def finding_of(rule: StopIf, verdict: Verdict, reason: str) -> Finding:
+    """Without numbers."""
+    scope = "/".join(part for part in (rule.load, rule.request) if part)
+    if rule.to is not None:
+        scope = f"{', '.join(rule.sources) or 'every client'} -> {rule.to}"
+    name = " ".join(part for part in ("stopIf success", scope, f"below {words.percent(rule.success_below)}") if part)
+    return Finding("stopIf", name, ("fault",), verdict, reason, threshold=rule.success_below)
 
 
 def _sent(counts: Tally) -> tuple[int, int]:

@@ -215,6 +215,16 @@ class BelowDoc:
     below: Share
     load: Text | None = None
     request: Text | None = None
+    to: Annotated[
+        Text | None, About("instead of the load's requests those to this service, by the clients' proxies")
+    ] = None
+    from_: Annotated[OneOrMany[Text], About("only the requests of these workloads, with `to`")] = ()
+
+    def check(self) -> None:
+        if self.from_ and self.to is None:
+            raise ValueError("`from` names one end of an edge: say with `to` which service is called")
+        if self.to is not None and (self.load is not None or self.request is not None):
+            raise ValueError("an edge (from, to) is judged by its clients' proxies, which know of no load or request")
 
 
 @spec

@@ -183,11 +183,14 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class StopIf:
-    """Below this success share, for sure: heal at once, FAIL."""
+    """Below this success share, for sure: heal at once, FAIL. ``to`` and ``sources``: on an edge instead of loads."""
 
     success_below: float
     load: str | None = None
     request: str | None = None
+    to: str | None = None
+    sources: tuple[str, ...] = ()
+    where: Where | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,11 +187,12 @@ def _stop_if(doc: StopIfDoc | None, loads: Sequence[Load], problems: Problems, *
     if loads:
         check_scope(below.load, below.request, loads, problems, place)
     elif existing:
-        text = "stopIf looks at a load's requests as they end; real traffic is judged by the proxies' logs, at the end"
-        problems.add(text, place, at_key=True)
+        if below.to is None:
+            text = "stopIf needs an edge (`to`, perhaps `from`) where the load is `existing`: none of it is ours"
+            problems.add(text, place, at_key=True)
     else:
         problems.add("stopIf needs requests to judge, and spec.load is left out", place, at_key=True)
-    return StopIf(below.below, below.load, below.request)
+    return StopIf(below.below, below.load, below.request, below.to, tuple(below.from_), problems.where(place))
 
 
 def _setting_of(settings: Sequence[Setting]) -> str | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from meshchaos.checks.edge_stop import stop_edge
 from meshchaos.checks.kind import Check
 from meshchaos.errors import FileError, UserError
+from meshchaos.experiment.model import StopIf, Where
 from meshchaos.faults.edge import identity_of, pod_specs, source_of
-from meshchaos.history.asks import EdgeAsk
+from meshchaos.history.asks import Ask, EdgeAsk
 from meshchaos.history.edges import EdgeRecord, Peer
 from meshchaos.mesh.istio import destination_rules
 from meshchaos.mesh.istio.mesh_config import mesh_config
@@ -17,8 +20,22 @@ from meshchaos.mesh.objects import Manifest
 from meshchaos.mesh.seam import Snapshot, Workload
 
 
+@dataclass(frozen=True)
+class Asking:
+    """What has asks, and a place in the file."""
+
+    asks: tuple[Ask, ...]
+    where: Where | None
+
+
+def asking(rule: StopIf | None) -> tuple[Asking, ...]:
+    """A ``stopIf`` on an edge."""
+    edge = stop_edge(rule)
+    return () if rule is None or edge is None else (Asking((edge,), rule.where),)
+
+
 def edges_of(
-    checks: Sequence[Check], mesh: Snapshot, namespace: str, changed: Sequence[Manifest] = ()
+    checks: Sequence[Check | Asking], mesh: Snapshot, namespace: str, changed: Sequence[Manifest] = ()
 ) -> tuple[EdgeRecord, ...]:
     """Every edge asked for, each once. ``changed``: objects as the run's own faults will make them. Raises FileError,
     at the expectation that asked, for a name that is nobody's.

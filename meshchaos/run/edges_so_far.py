@@ -6,16 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from meshchaos.checks.edge import samples_of
+from meshchaos.checks.edge_stop import stop_edge
 from meshchaos.checks.kind import Check
 from meshchaos.checks.rate import RateCheck
+from meshchaos.experiment.model import StopIf
 from meshchaos.history.asks import EdgeAsk
 from meshchaos.history.edges import SoFar
 from meshchaos.run.rooms import Telling
 
 
-def live_edges(checks: Sequence[Check]) -> frozenset[EdgeAsk]:
-    """Those that are looked at before the end: the steady state's, and an early verdict's."""
-    return frozenset(check.edge for check in checks if isinstance(check, RateCheck) and check.edge is not None)
+def live_edges(checks: Sequence[Check], stop_if: StopIf | None = None) -> frozenset[EdgeAsk]:
+    """Those that are looked at before the end: the steady state's, an early verdict's, and that of ``stopIf``."""
+    edges = {check.edge for check in checks if isinstance(check, RateCheck)} | {stop_edge(stop_if)}
+    return frozenset(edge for edge in edges if edge is not None)
 
 
 @dataclass

@@ -22,7 +22,7 @@ from meshchaos.load.driver import LoadPlan
 from meshchaos.mesh.changes import Change
 from meshchaos.mesh.seam import Entry, Snapshot
 from meshchaos.run.diff import ObjectDiff, object_diffs
-from meshchaos.run.edges import edges_of
+from meshchaos.run.edges import asking, edges_of
 from meshchaos.run.loads import load_plans
 from meshchaos.run.placing import at_place, place
 from meshchaos.run.probes import open_doors, probes_of, shortages
@@ -143,7 +143,7 @@ def make_plan(
         seconds=seconds,
         needs=tuple(needs),
         warnings=(*warnings, *short, *shortages(experiment, probes), *open_doors(probes, snapshot, namespace)),
-        edges=edges_of(checks, snapshot, namespace, [diff.after for diff in diffs]),
+        edges=edges_of([*checks, *asking(experiment.stop_if)], snapshot, namespace, [diff.after for diff in diffs]),
         queries=queries,
         prometheus=prometheus,
         timings=placed.timings,

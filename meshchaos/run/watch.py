@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from meshchaos.checks import words
+from meshchaos.checks.edge_stop import EdgeStopRule, stop_edge
 from meshchaos.checks.kind import Check
 from meshchaos.checks.rate import RateCheck
 from meshchaos.checks.stop import StopRule
@@ -110,7 +111,7 @@ class Watch:
         called again.
         """
         self.mesh.strained()
-        rule = self._stop_rule(start) if faults is not None else None
+        stop = self._stop_rule(start) if faults is not None else None
         self.recorder.emit(events.PhaseStarted(start, phase.name, phase.at_most))
         end, cut = start + phase.at_most, None
         next_look, next_proxies = start + LOOK, start + PROXIES
@@ -121,8 +122,8 @@ class Watch:
                 self.poll_loads()
                 again = act(now)
                 self._progress(phase, start, faults)
-                if rule is not None:
-                    self._stop_if(rule, now)
+                if stop is not None:
+                    stop(now)
                 if now >= next_look:
                     next_look += LOOK
                     if faults is not None:
@@ -182,10 +183,22 @@ class Watch:
         self.phases.append(record)
         self.recorder.emit(events.PhaseFinished(end, record))
 
-    def _stop_rule(self, since: float) -> StopRule | None:
-        if self.experiment.stop_if is None:
+    def _stop_rule(self, since: float) -> Callable[[float], None] | None:
+        """Looks whether ``stopIf`` is met at a moment, and then raises RunStopped."""
+        rule = self.experiment.stop_if
+        if rule is None:
             return None
-        return StopRule(self.experiment.stop_if, since, slow_after=max(latency_limits(self.checks), default=None))
+        loads = StopRule(rule, since, slow_after=max(latency_limits(self.checks), default=None))
+        edges, edge = EdgeStopRule(rule, since), stop_edge(rule)
+
+        def look(now: float) -> None:
+            found = loads.look(now, tuple(self.loads.samples().values()), self.loads.pulses)
+            if found is None and edge is not None:
+                found = edges.look(self.edges.known().get(edge))
+            if found is not None:
+                raise RunStopped("stop-if", found.reason, found)
+
+        return look
 
     def _kept_up(self) -> None:
         strained = self.mesh.strained()
@@ -196,11 +209,6 @@ class Watch:
         problem = faults.vanished() or (faults.vanished_in_proxies() if proxies else None)
         if problem is not None:
             raise RunStopped("invalid", problem)
-
-    def _stop_if(self, rule: StopRule, now: float) -> None:
-        found = rule.look(now, tuple(self.loads.samples().values()), self.loads.pulses)
-        if found is not None:
-            raise RunStopped("stop-if", found.reason, found)
 
     def _progress(self, phase: Phase, start: float, faults: FaultSet | None) -> None:
         now = self.clock.now()

@@ -59,7 +59,7 @@ def _observers(scene: Scene) -> Sequence[Observer]:
             scene.emit(events.EdgesWatched(scene.clock.now(), tuple(records)))
 
         seen = prober.seen if prober is not None else None
-        live = live_edges(scene.plan.checks)
+        live = live_edges(scene.plan.checks, scene.plan.experiment.stop_if)
         found.append(EdgeWatch(scene.mesh, scene.plan.edges, scene.folder, emit, seen=seen, live=live))
     if scene.plan.queries and scene.plan.prometheus is not None:
         found.append(_query_watch(scene, scene.plan.prometheus))

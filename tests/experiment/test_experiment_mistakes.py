@@ -498,6 +498,11 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     ("{below: 50%}", "{below: 50}", ["20:29: spec.stopIf.success.below: a share needs a % sign: write 50%"]),
     (
         "{below: 50%}",
+        "{below: 50%, from: page}",
+        ["20:12: spec.stopIf.success: `from` names one end of an edge: say with `to` which service is called"],
+    ),
+    (
+        "{below: 50%}",
         "{below: 50%, load: other}",
         ["20:40: spec.stopIf.success.load: there is no load 'other' (known: main)"],
     ),

@@ -383,8 +383,10 @@ def test_the_meshs_own_traffic_needs_no_load_and_survives_its_own_copy() -> None
 
 
 def test_stop_if_sees_nothing_of_the_meshs_own_traffic() -> None:
-    with pytest.raises(UserError, match="stopIf looks at a load's requests as they end; real traffic is judged"):
+    with pytest.raises(UserError, match=r"stopIf needs an edge .* where the load is `existing`"):
         one(EXISTING + "  stopIf: {success: {below: 50%}}\n")
+    experiment = one(EXISTING + "  stopIf: {success: {below: 50%, to: ratings, from: page}}\n")
+    assert experiment.stop_if == StopIf(0.5, to="ratings", sources=("page",))
 
 
 GRPC = """\

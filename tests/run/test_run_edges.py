@@ -12,7 +12,7 @@ import yaml
 
 from meshchaos.checks.kind import CheckContext, Verdict
 from meshchaos.checks.success import SUCCESS, SuccessSpec
-from meshchaos.experiment.model import Expectation, Phase
+from meshchaos.experiment.model import Expectation, Phase, StopIf
 from meshchaos.history.asks import EdgeAsk
 from meshchaos.history.edges import EdgeLine, Loss, Told
 from meshchaos.mesh.objects import Manifest
@@ -107,12 +107,14 @@ class EdgeBench(Bench):
     """One expectation, about an edge of which ``teller`` tells."""
 
     teller: dict[str, Any] = field(default_factory=dict)
+    stop_if: StopIf | None = None
 
     def run(self) -> Result:
         engine = self.engine()
         expectation = Expectation("success", 0, SuccessSpec(0.95, to="api", from_=("web",)), HERE)
         checks = SUCCESS.checks(expectation, CheckContext(engine.plan.experiment, {}))
-        engine.plan = replace(engine.plan, checks=tuple(checks))
+        experiment = replace(engine.plan.experiment, stop_if=self.stop_if)
+        engine.plan = replace(engine.plan, checks=tuple(checks), experiment=experiment)
         engine.rooms = replace(engine.rooms, observers=lambda scene: [Teller(scene, **self.teller)])
         return engine.run()
 
@@ -164,3 +166,24 @@ def test_an_early_verdict_on_an_edge_goes_by_what_is_over(
     assert 10 <= fault.end - fault.start < longest
     if teller.get("lag") == 30.0:
         assert fault.end - fault.start > 40, "ten seconds must be over, and thirty pass until that is known"
+
+
+def test_stop_if_on_an_edge_heals_at_once_though_the_load_is_served(tmp_path: Path) -> None:
+    teller = {"behaviour": lambda at: (503 if at > START + 14 else 200, 0.02)}
+    bench = EdgeBench(tmp_path, teller=teller, stop_if=StopIf(0.5, to="api", sources=("web",)))
+    result = bench.run()
+    assert (result.verdict, result.exit_code) == (Verdict.FAIL, 1)
+    assert result.stopped is not None
+    assert result.stopped.name == "stopIf success web -> api below 50 %"
+    (fault,) = (e.record for e in bench.seen if isinstance(e, events.PhaseFinished) and e.record.name == "fault")
+    assert fault.cut == "stop-if"
+    assert fault.end - fault.start < 12
+    assert result.healed
+
+
+def test_stop_if_on_an_edge_that_is_not_told_stops_nothing(tmp_path: Path) -> None:
+    teller = {"lag": None, "behaviour": lambda at: (503, 0.02)}
+    bench = EdgeBench(tmp_path, teller=teller, stop_if=StopIf(0.5, to="api", sources=("web",)))
+    result = bench.run()
+    assert result.stopped is None
+    assert bench.phases()[2] == ("fault", None)
