@@ -23,18 +23,18 @@ from meshchaos.checks.kind import Verdict
 from meshchaos.checks.steady import steady_state
 from meshchaos.errors import EvidenceError, LoadError, MeshchaosError, MeshError, MeshGone, UserError
 from meshchaos.experiment.model import Experiment, Phase, Slo
-from meshchaos.faults.kind import Placement
-from meshchaos.history.records import FaultRecord, History
+from meshchaos.history.records import History
 from meshchaos.mesh.seam import Mesh
 from meshchaos.run import events
 from meshchaos.run.clock import Clock
+from meshchaos.run.fault_phase import FaultPhase
 from meshchaos.run.faultset import FaultSet
 from meshchaos.run.healing import refuse_held
 from meshchaos.run.history_file import HistoryWriter
 from meshchaos.run.interrupts import Abandoned
 from meshchaos.run.judge import judge_run
 from meshchaos.run.loads import Loads
-from meshchaos.run.looking import Look, collect, settle
+from meshchaos.run.looking import Look, settle
 from meshchaos.run.outcome import RunStopped
 from meshchaos.run.owner import this_process
 from meshchaos.run.plain import plain
@@ -42,7 +42,7 @@ from meshchaos.run.plan import Plan, plan_words
 from meshchaos.run.recorder import Recorder
 from meshchaos.run.result import Result
 from meshchaos.run.rooms import Observer, Patient, Prover, Rooms, Scene
-from meshchaos.run.timeline import Action, Do, Timeline
+from meshchaos.run.standing import Standing
 from meshchaos.run.watch import LIFETIME, POLL, Interrupted, Watch, latency_limits
 
 _PROBE = 5.0
@@ -65,11 +65,10 @@ class Engine:
     interrupted: Interrupted
     heal_command: str
     warnings: Sequence[str] = ()
-    state: str = field(default="preparing", init=False)
+    standing: Standing = field(default_factory=Standing, init=False)
     _mesh_gone: bool = field(default=False, init=False)
     """That it is gone was told: once is enough."""
     _observing: tuple[Observer, ...] = field(default=(), init=False)
-    _phase: str | None = field(default=None, init=False)
 
     def run(self) -> Result:
         """Never raises on account of the mesh, the load or a signal: they are in the result. Raises UserError for
@@ -88,7 +87,7 @@ class Engine:
 
     def describe(self) -> str:
         """How things stand, in words, for somebody who asks a second time."""
-        return self.state
+        return self.standing.state
 
     @property
     def _experiment(self) -> Experiment:
@@ -135,10 +134,10 @@ class Engine:
             clock=self.clock,
             emit=recorder.emit,
             phases=lambda: tuple(watch.phases),
-            phase=lambda: self._phase,
+            phase=lambda: self.standing.phase,
         )
         with self._noted(recorder, stops):
-            self.state = "preflight; nothing is applied"
+            self.standing.state = "preflight; nothing is applied"
             refuse_held(self.mesh, self.heal_command, self.clock.now())
             self._ask(watch)
             with self._journal(faults), self._observers(scene), loads:
@@ -148,22 +147,22 @@ class Engine:
 
     def _live(self, recorder: Recorder, watch: Watch, faults: FaultSet, stops: list[str]) -> None:
         """All that happens under the journal. What ends it early is noted; the heal comes in any case."""
-        provers: dict[str, Prover] = {}
+        phase = FaultPhase(self.plan, self.mesh, self.rooms, self.clock, self.standing, watch, faults)
         with faults:
             with self._noted(recorder, stops):
                 self._before(watch)
-                self._fault_phase(watch, faults, provers)
+                phase.run(self._through)
             if not faults.clean:
-                self.state = f"putting back: {self._on_the_mesh()}"
+                self.standing.state = f"putting back: {phase.on_the_mesh()}"
             gone = faults.heal()
         self._tell_trouble(recorder, faults, stops)
         with self._noted(recorder, stops):
             recovery = self._experiment.phase("recovery")
             if not stops and not faults.leftovers and recovery is not None:
-                self.state = "recovery; nothing is applied any more"
+                self.standing.state = "recovery; nothing is applied any more"
                 at = gone or self.clock.now()
-                self._through(watch, recovery, at, None, provers=provers)
-        self.state = "nothing is applied any more; finishing"
+                self._through(watch, recovery, at, None, provers=phase.provers)
+        self.standing.state = "nothing is applied any more; finishing"
         if {"error", "interrupted"} & set(stops):
             return
         with self._noted(recorder, stops):
@@ -171,7 +170,7 @@ class Engine:
         with self._noted(recorder, stops):
             for health in watch.health():
                 recorder.emit(events.LoadFinished(self.clock.now(), health))
-            self._prove(faults, recorder, provers)
+            phase.prove(recorder)
         with self._noted(recorder, stops):
             last_first = self._observing[::-1]
             for observer in sorted(last_first, key=_due):
@@ -189,11 +188,11 @@ class Engine:
         act: Callable[[float], float] = lambda now: float("inf"),
     ) -> None:
         look = Look(self.plan, watch, phase, at, lambda: (*self._observing, *provers.values()))
-        self._phase = phase.name
+        self.standing.phase = phase.name
         try:
             watch.through(phase, at, faults, look, act)
         finally:
-            self._phase = None  # before anything of it is put back
+            self.standing.phase = None  # before anything of it is put back
 
     def _tell_trouble(self, recorder: Recorder, faults: FaultSet, stops: list[str]) -> None:
         """What went wrong in healing though nothing is left of it."""
@@ -223,7 +222,7 @@ class Engine:
             phase = experiment.phase(name)
             if phase is None:
                 continue
-            self.state = f"{name}; no fault is applied"
+            self.standing.state = f"{name}; no fault is applied"
             self._through(watch, phase, at, None, provers={})
             at = watch.phases[-1].end
         baseline = experiment.phase("baseline")
@@ -240,66 +239,6 @@ class Engine:
             text = f"steady state: {first.name}: {first.reason}; no fault was applied"
             raise RunStopped(kind, text)  # type: ignore[arg-type]
 
-    def _fault_phase(self, watch: Watch, faults: FaultSet, provers: dict[str, Prover]) -> None:
-        phase = self._experiment.phase("fault")
-        if phase is None or not self.plan.placements:
-            return
-        timeline = Timeline(self.plan.placements, self.plan.timings, phase.at_most)
-        for placement in timeline.first:
-            self._apply(placement, watch, faults, provers)
-        start = max((record.live_at for record in faults.records.values() if record.live_at), default=self.clock.now())
-        timeline.begin(start)
-        self._name_state()
-
-        def act(now: float) -> float:
-            while (action := timeline.due(now)) is not None:
-                self._carry_out(action, timeline, watch, faults, provers)
-                now = self.clock.now()
-            return timeline.next_at()
-
-        self._through(watch, phase, start, faults, provers=provers, act=act)
-        if timeline.never_applied:
-            late = timeline.never_applied[0]
-            text = f"{late.id} ({late.edge}) was never applied: what came before it took until the end of the phase"
-            raise RunStopped("invalid", text)
-
-    def _apply(self, placement: Placement, watch: Watch, faults: FaultSet, provers: dict[str, Prover]) -> None:
-        watch.stop()
-        self.state = f"applying {placement.id} ({placement.edge})"
-        try:
-            provers[placement.id] = self.rooms.prover(self.mesh, placement, self.plan.run_id)
-        except EvidenceError as error:
-            raise RunStopped("invalid", f"{placement.id} could not be proved: {error}; it was not applied") from error
-        faults.apply(placement)
-        collect((provers[placement.id],))
-
-    def _carry_out(
-        self, action: Action, timeline: Timeline, watch: Watch, faults: FaultSet, provers: dict[str, Prover]
-    ) -> None:
-        """What is due in the middle of the fault phase."""
-        placement, phase = action.placement, self._phase
-        self._phase = None  # what is asked in the middle of a change is about neither side of it
-        match action.do:
-            case Do.APPLY:
-                self._apply(placement, watch, faults, provers)
-                timeline.live(placement, faults.records[placement.id].live_at or self.clock.now())
-            case Do.STEP:
-                faults.step(self.plan.timings[placement.id].steps[action.step].placement)
-            case Do.KILL:
-                faults.kill_again(placement)
-            case Do.UNDO:
-                faults.remove(placement)
-        self._phase = phase
-        self._name_state()
-
-    def _name_state(self) -> None:
-        self.state = f"fault phase; may be applied now: {self._on_the_mesh()}"
-
-    def _on_the_mesh(self) -> str:
-        changes = [str(change.ref) for change in self.plan.changes]
-        kills = [f"kills of {one.kill.workload}" for one in self.plan.placements if one.kill is not None]
-        return ", ".join((*changes, *kills))
-
     def _stop_loads(self, watch: Watch, *, dead: bool) -> None:
         """``dead``: that a generator died may have been said already."""
         try:
@@ -307,18 +246,6 @@ class Engine:
         except LoadError as error:
             if not dead:
                 raise RunStopped("invalid", f"the load generator died: {error}") from error
-
-    def _prove(self, faults: FaultSet, recorder: Recorder, provers: Mapping[str, Prover]) -> None:
-        for placement in self.plan.placements:
-            record = faults.records[placement.id]
-            if placement.id not in provers or record.live_at is None:
-                continue
-            try:
-                record = proved(provers[placement.id], record)
-            except EvidenceError as error:
-                record = replace(record, problem=record.problem or str(error))
-            faults.records[placement.id] = record
-            recorder.emit(events.Evidence(self.clock.now(), record))
 
     def _wait(self, watch: Watch, until: float) -> None:
         while (now := self.clock.now()) < until:
@@ -425,16 +352,6 @@ class Engine:
             (self.folder / "experiment.yaml").write_text(text, "utf-8")
         except OSError as error:
             raise UserError(f"cannot write into {self.folder}: {error.strerror}") from error
-
-
-def proved(prover: Prover, record: FaultRecord) -> FaultRecord:
-    """With what the proxies say about the whole time, and about each step of a ramp. Raises EvidenceError."""
-    steps = []
-    for step in record.steps:
-        until = step.until if step.until is not None else record.removed_at
-        during = prover.finish(replace(record, live_at=step.live_at, removed_at=until, steps=()))
-        steps.append(replace(step, until=until, injections=during.injections))
-    return replace(prover.finish(record), steps=tuple(steps))
 
 
 def _warm_up() -> None:

@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
-from meshchaos.errors import Locked, MeshchaosError, MeshError, MeshGone, NotFound, NotLive
-from meshchaos.faults.kind import AcceptedProof, ConfigProof, EndpointsProof, KilledProof, Placement, WeightsProof
+from meshchaos.errors import Locked, MeshchaosError, MeshError, MeshGone, NotLive
+from meshchaos.faults.kind import Placement
 from meshchaos.history.records import FaultRecord, FaultStep
-from meshchaos.mesh.apply import apply_change, holds, rewrite_change, undo_change
+from meshchaos.mesh.apply import apply_change, rewrite_change, undo_change
 from meshchaos.mesh.changes import Change, dump
-from meshchaos.mesh.objects import Manifest, Ref
 from meshchaos.mesh.seam import Confirmation, Mesh
 from meshchaos.run import events
 from meshchaos.run.clock import Clock
+from meshchaos.run.fault_records import record_of
 from meshchaos.run.interrupts import Abandoned
 from meshchaos.run.killing import Killing
 from meshchaos.run.outcome import RunStopped
+from meshchaos.run.presence import Presence
 from meshchaos.run.recorder import Recorder
 
-_MANAGER = "meshchaos"
 _SLICE = 2.0
 """Seconds of one look at the proxies; between two, the journal is renewed and interrupts are seen."""
 _POLL = 0.05
 """Seconds between two looks at replicas."""
-
-_PROOFS: Mapping[type, Literal["config", "weights", "endpoints", "accepted", "killed"]] = {
-    ConfigProof: "config",
-    WeightsProof: "weights",
-    EndpointsProof: "endpoints",
-    AcceptedProof: "accepted",
-    KilledProof: "killed",
-}
 
 
 @dataclass
@@ -60,8 +52,7 @@ class FaultSet:
     """That the mesh did not answer any more when it was to put things back."""
     _touched: list[Placement] = field(default_factory=list)
     _tried: dict[str, list[Change]] = field(default_factory=dict)
-    _wrote: dict[Ref, tuple[object, object]] = field(default_factory=dict)
-    """The state of each object after our last write to it."""
+    _presence: Presence = field(init=False)
     _killings: dict[str, Killing] = field(default_factory=dict)
     ramps: Collection[str] = ()
     """Ids of the faults that go up in steps."""
@@ -73,6 +64,7 @@ class FaultSet:
     """Nothing of these faults is on the mesh: before the first change, and after a heal that was verified."""
 
     def __post_init__(self) -> None:
+        self._presence = Presence(self.mesh)
         for placement in self.placements:
             self.records[placement.id] = record_of(placement)
 
@@ -104,7 +96,7 @@ class FaultSet:
         for change in placement.changes:
             self.tick()
             tried.append(change)  # before the write: its answer may be lost though it was made
-            self._wrote[change.ref] = _state(apply_change(self.mesh, change, self.run_id))
+            self._presence.wrote(change.ref, apply_change(self.mesh, change, self.run_id))
         self._step(placement, "applied", applied_at=self.clock.now())
         confirmed = self._converge(placement.changes, present=True, deadline=self.live_deadline)
         if placement.kill is not None:
@@ -122,7 +114,7 @@ class FaultSet:
         before, until = self._touched[position], self.clock.now()
         for change in placement.changes:
             if change not in before.changes:
-                self._wrote[change.ref] = _state(rewrite_change(self.mesh, change, self.run_id))
+                self._presence.wrote(change.ref, rewrite_change(self.mesh, change, self.run_id))
         self._touched[position] = placement
         self._tried[placement.id] = list(placement.changes)
         confirmed = self._converge(placement.changes, present=True, deadline=self.live_deadline)
@@ -187,26 +179,17 @@ class FaultSet:
         for ref in {change.ref for change in self._tried.get(placement.id, ())}:
             shared = any(change.ref == ref for one in self._touched if one.id != placement.id for change in one.changes)
             if shared:
-                self._wrote[ref] = _state(self.mesh.get(ref))
+                self._presence.refresh(ref)
 
     def vanished(self) -> str | None:
-        """Who took a live fault away, or None while all are where they were put. An object that holds the fault but
-        was written since counts, too: the fault may have been gone in between, or stand behind a route of somebody's
-        where no request comes to it any more.
-        """
+        """Who took a live fault away, or None while all are where they were put (``Presence.lost``)."""
         for placement in self._touched:
             record = self.records[placement.id]
             if record.live_at is None or record.removed_at is not None:
                 continue
-            for change in placement.changes:
-                try:
-                    found = self.mesh.get(change.ref)
-                except NotFound:
-                    return self._lost(placement, f"{change.ref} no longer holds it: the object was deleted")
-                if not holds(found, change):
-                    return self._lost(placement, f"{change.ref} no longer holds it: {_editor(found)}")
-                if _state(found) != self._wrote.get(change.ref):
-                    return self._lost(placement, f"{change.ref} was changed under it: {_editor(found)}")
+            how = self._presence.lost(placement.changes)
+            if how is not None:
+                return self._lost(placement, how)
         return None
 
     def vanished_in_proxies(self) -> str | None:
@@ -348,35 +331,3 @@ class FaultSet:
 
     def _emit(self, step: str, placement: Placement) -> None:
         self.recorder.emit(events.FaultChanged(self.clock.now(), step, self.records[placement.id]))
-
-
-def _state(manifest: Manifest) -> tuple[object, object]:
-    """Which object it is and how often its spec was written: what a deletion or an edit moves, a label does not."""
-    meta = manifest["metadata"]
-    return meta.get("uid"), meta.get("generation")
-
-
-def _editor(manifest: Manifest) -> str:
-    written = [entry for entry in manifest["metadata"].get("managedFields") or () if entry.get("manager")]
-    if not written:
-        return "somebody else edited the object"
-    # The times are whole seconds: where ours is the same, the other wrote after us.
-    last = max(written, key=lambda entry: (str(entry.get("time", "")), entry["manager"] != _MANAGER))
-    return f"{last['manager']} wrote it last ({last.get('operation', 'Update')} at {last.get('time', '?')})"
-
-
-def record_of(placement: Placement) -> FaultRecord:
-    """The record of a fault that was not applied yet."""
-    index = placement.id.rpartition("-")[2]
-    return FaultRecord(
-        id=placement.id,
-        index=int(index) if index.isdigit() else 0,
-        kind=placement.kind,
-        at=placement.at,
-        edge=placement.edge,
-        reason=placement.reason,
-        share=placement.share,
-        objects=tuple(str(change.ref) for change in placement.changes),
-        bypassed=placement.bypassed,
-        proof=_PROOFS.get(type(placement.proof), "injection"),
-    )

@@ -202,7 +202,9 @@ class Suite:
 
     def _warn(self, engine: Engine) -> None:
         if self.again is not None:
-            self.again(f"still {engine.state}. Wait for it; a third signal gives up, then say: {engine.heal_command}")
+            self.again(
+                f"still {engine.standing.state}. Wait for it; a third signal gives up, then say: {engine.heal_command}"
+            )
 
     def _over(self, result: Result) -> bool:
         if result.exit_code in (EXIT_LEFTOVER, EXIT_INTERRUPTED):

@@ -38,7 +38,7 @@ from meshchaos.mesh.local.objects.manifests import load
 from meshchaos.mesh.local.spec import MeshSpec, StubSpec
 from meshchaos.mesh.objects import Manifest, ref_of
 from meshchaos.mesh.seam import Entry
-from meshchaos.run.faultset import record_of
+from meshchaos.run.fault_records import record_of
 from meshchaos.run.wiring import rooms
 
 pytestmark = pytest.mark.envoy
