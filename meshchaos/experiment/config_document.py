@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from meshchaos.experiment.document import Count, Headers, Method, Target
+from meshchaos.experiment.document import Count, Headers, LoadTarget, Method, Target
 from meshchaos.experiment.fields import (
     About,
     Duration,
@@ -72,9 +72,11 @@ Port = Annotated[int, Parsed(_port, {"type": "integer", "minimum": 1, "maximum":
 
 @spec
 class CallDoc:
-    """A request that a stub makes before it answers."""
+    """A request that a stub makes before it answers; ``grpc://host:port/package.Service/Method`` gets a message
+    that has nothing set.
+    """
 
-    url: Target
+    url: LoadTarget
     timeout: PositiveDuration | None = None
     optional: bool = False
     method: Method = "GET"

@@ -74,6 +74,8 @@ DELAY = "delay: {to: quotes, fixedDelay: 1s, percentage: 50}"
 def up() -> Iterator[Stage]:
     with stage() as made:
         made.add_objects(QUOTES)
+        optional = '{url: "http://stars:8000/", optional: true}'
+        made.edit_config(optional, f'{optional}, "grpc://quotes:9000/shop.Quotes/Get"')
         made.write(EXPERIMENT.format(name="saved", fault=f"{{{ABORT}}}", expect=f"{{{SAVED}}}"), "saved.chaos.yaml")
         made.write(EXPERIMENT.format(name="cut", fault=f"{{{DELAY}}}", expect=f"{{{CUT}}}"), "cut.chaos.yaml")
         with kept_up(made):
@@ -123,3 +125,21 @@ def test_through_the_gateway_and_from_outside(up: Stage) -> None:
     assert up.newest()["expectations"][0]["n"] > 350
     outside = ("--set", "spec.load.from=outside", "--set", "spec.load.target=grpc://quotes:9000/shop.Quotes/Get")
     up.fails(0, "run", "ways.chaos.yaml", *outside, "--set", "spec.load.message={}")
+
+
+def test_a_stub_that_calls_in_grpc_is_a_client_of_the_edge(up: Stage) -> None:
+    policy(up, {"retries": {"attempts": 0}})
+    edge = "from: page, to: quotes"
+    either = f"success: {{{edge}, atLeast: 90%, goodStatus: [UNAVAILABLE, OK], name: either}}"
+    expect = f"{{success: {{{edge}, atLeast: 95%}}}}, {{{either}}}"
+    text = EXPERIMENT.format(name="chain", fault=f"{{{ABORT}}}", expect=expect)
+    text = text.replace("grpc://quotes:9000/shop.Quotes/Get", "http://shop.example/").replace(
+        "from: page, rate", "rate"
+    )
+    up.write(text, "chain.chaos.yaml")
+    up.fails(1, "run", "chain.chaos.yaml", "--seed", "11")
+    found = {one["name"]: one for one in up.newest()["expectations"]}
+    assert found["success page -> quotes"]["verdict"] == "FAIL"
+    assert 0.5 < found["success page -> quotes"]["estimate"] < 0.9
+    assert found["either"]["verdict"] == "PASS"
+    assert found["either"]["estimate"] == 1.0

@@ -14,11 +14,12 @@ from meshchaos.errors import UserError
 from meshchaos.experiment.model import Load, Request
 from meshchaos.history.samples import GRPC, Outcome
 from meshchaos.load.driver import LoadPlan, RequestPlan
-from meshchaos.load.generator.grpc import MOST_STREAMS, Farewell
+from meshchaos.load.generator.grpc import MOST_STREAMS
 from meshchaos.load.locust_driver import LocustDriver
 from meshchaos.load.messages import encode
 from meshchaos.load.plan import plan_loads
 from meshchaos.mesh.grpc import frame, status_of
+from meshchaos.mesh.http2 import Farewell
 from meshchaos.mesh.local.http1 import Message
 from meshchaos.mesh.local.stub_http2 import Front
 from meshchaos.mesh.local.stub_server import Respond

@@ -34,19 +34,12 @@ from meshchaos.load.driver import LoadPlan
 from meshchaos.load.generator.answers import Answer
 from meshchaos.load.generator.client import READ, RECV, WRITE, Exchange, Pool, Socket
 from meshchaos.mesh.grpc import CONTENT_TYPE, status_of
+from meshchaos.mesh.http2 import LAST_STREAM, WINDOW, Farewell
 
 MOST_STREAMS: Final = 100
 """Calls on one connection at once, where the server would take more: what the protocol recommends as the least
 (RFC 9113, 5.1.2), and what gRPC's servers allow by themselves.
 """
-WINDOW: Final = 1 << 24
-"""Bytes that a server may send on a connection ahead of our reading."""
-LAST_STREAM: Final = 1 << 30
-"""Numbers of streams end; a connection is given up before."""
-
-HEADER, GOAWAY = 9, 7
-"""Bytes of a frame's header, and the type of that frame (RFC 9113, 4.1 and 6.8)."""
-
 Header = tuple[bytes, bytes]
 
 
@@ -91,32 +84,6 @@ class Calls:
     def __call__(self, seq: int, which: int, **more: Any) -> Call:
         headers, body = self._requests[which]
         return Call(body, [*headers, (b"x-request-id", b"%b%012x" % (self._prefix, seq))], **more)
-
-
-class Farewell:
-    """Takes GOAWAY frames out of what a server sends, since h2 holds the connection for over with the first. It says
-    only that no new call may begin: those up to the number that it names are answered (RFC 9113, 6.8), as by an Envoy
-    whose listener is drained.
-    """
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def feed(self, data: bytes) -> tuple[bytes, int | None]:
-        """Whole frames without them; the last stream that the server will answer, where it said so."""
-        data = self._rest + data
-        kept, at, last = [], 0, None
-        while len(data) - at >= HEADER:
-            end = at + HEADER + int.from_bytes(data[at : at + 3], "big")
-            if end > len(data):
-                break
-            if data[at + 3] == GOAWAY:
-                last = int.from_bytes(data[at + HEADER : at + HEADER + 4], "big") & 0x7FFFFFFF
-            else:
-                kept.append(data[at:end])
-            at = end
-        self._rest = data[at:]
-        return b"".join(kept), last
 
 
 class Channel:

@@ -16,7 +16,8 @@ Spec::
     listen              "host:port" (port 0: any; the ready line tells it)
     admin               path of a Unix socket, mode 0600, or null. GET /__meshchaos/stats,
                         PUT /__meshchaos/forward-headers with a JSON list of names to forward from now on
-    calls               [{url, timeout: s or null, optional: bool, method}]
+    calls               [{url, timeout: s or null, optional: bool, method}]; a url grpc://host:port/package.Service/Method
+                        is called with an empty message
     latency             seconds
     errors              {share: 0..1, status} or null, drawn from ``seed`` and the replica's name
     concurrency         requests at work at once, the others wait in line ("saturated"); null: no limit
@@ -230,11 +231,12 @@ async def serve(spec: dict[str, Any]) -> None:
     host, port = split_address(str(spec["listen"]))
     server = await loop.create_server(lambda: Front(stub.handle, stub.refused), host, port, backlog=1024)
     admin = str(spec.get("admin") or "")
+    servers: list[asyncio.AbstractServer] = [server]  # one that nobody holds is collected, and closed by that
     if admin:
         Path(admin).unlink(missing_ok=True)
         mask = os.umask(0o177)
         try:
-            await loop.create_unix_server(lambda: Connection(stub.admin, stub.refused), admin)
+            servers.append(await loop.create_unix_server(lambda: Connection(stub.admin, stub.refused), admin))
         finally:
             os.umask(mask)
     ended = asyncio.Event()
@@ -247,7 +249,8 @@ async def serve(spec: dict[str, Any]) -> None:
     gc.freeze()  # what is here stays; collections then look at requests only
     await ended.wait()
     watch.cancel()
-    server.close()
+    for one in servers:
+        one.close()
     if admin:
         Path(admin).unlink(missing_ok=True)
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from meshchaos.experiment.scalars import GRPC_STATUSES
 from meshchaos.mesh.local.http1 import MalformedError, Message, Reader
+from meshchaos.mesh.local.stub_grpc import Channel
 
 DEFAULT_TIMEOUT: Final = 60.0
 """Of a call that has none: long enough to be none for any experiment, and still bounded. Seconds."""
@@ -47,6 +49,7 @@ class Call:
     path: str
     timeout: float
     optional: bool
+    grpc: bool = False
 
     @staticmethod
     def of(spec: Any) -> Call:
@@ -54,7 +57,7 @@ class Call:
         given: Mapping[str, Any] = {"url": spec} if isinstance(spec, str) else spec
         url = str(given["url"])
         parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
+        if parts.scheme not in ("http", "grpc") or not parts.hostname:
             raise ValueError(f"{url!r} is not an http:// URL")
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         timeout = given.get("timeout")
@@ -66,6 +69,7 @@ class Call:
             path=path,
             timeout=float(timeout) if timeout is not None else DEFAULT_TIMEOUT,
             optional=bool(given.get("optional", False)),
+            grpc=parts.scheme == "grpc",
         )
 
     @property
@@ -157,10 +161,13 @@ class Client:
         self._hosts = {name: split_address(address) for name, address in hosts.items()}
         self._source = (source, 0)
         self._idle: dict[tuple[str, int], list[_Channel]] = {}
+        self._grpc: dict[tuple[str, int], Channel] = {}
 
     async def send(self, call: Call, headers: Mapping[str, str]) -> Message:
         """The whole answer. Raises CallFailed."""
         address = self._address(call)
+        if call.grpc:
+            return await self._call(call, address, headers)
         target = f"http://{call.authority}{call.path}" if self._proxy else call.path
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         length = "" if call.method in ("GET", "HEAD", "OPTIONS", "DELETE") else "content-length: 0\r\n"
@@ -188,6 +195,25 @@ class Client:
         else:
             channel.close()
         return answer
+
+    async def _call(self, call: Call, address: tuple[str, int], headers: Mapping[str, str]) -> Message:
+        try:
+            async with asyncio.timeout(call.timeout):
+                channel = self._grpc.get(address)
+                if channel is None or not channel.free:
+                    _, channel = await asyncio.get_running_loop().create_connection(
+                        lambda: Channel(CallFailed), *address, local_addr=self._source
+                    )
+                    self._grpc[address] = channel
+                answer = await channel.call(call.authority, call.path, headers)
+        except TimeoutError:
+            raise CallFailed(f"no answer within {call.timeout:g} s") from None
+        except OSError as error:
+            raise CallFailed(f"cannot connect: {error.strerror or error}") from error
+        if answer.status:
+            name = GRPC_STATUSES[answer.status] if answer.status < len(GRPC_STATUSES) else str(answer.status)
+            raise CallFailed(f"grpc-status {name}" + (f": {answer.why}" if answer.why else ""))
+        return Message(status=answer.http, body=bytes(answer.body))
 
     def _address(self, call: Call) -> tuple[str, int]:
         if self._proxy:

@@ -27,12 +27,12 @@ from h2.events import (
 from h2.exceptions import H2Error
 
 from meshchaos.mesh.grpc import CONTENT_TYPE, HEALTH_CHECK, OK, SERVING, frame, is_grpc, status_of
+from meshchaos.mesh.http2 import WINDOW
 from meshchaos.mesh.local.http1 import MAX_BODY, Message
 from meshchaos.mesh.local.stub_server import Connection, Handler
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What a client that speaks HTTP/2 begins with (RFC 9113, 3.4)."""
-WINDOW: Final = 1 << 24
 ERROR_LENGTH: Final = 512
 """Characters of a reason that go into ``grpc-message``: headers are not for books."""
 

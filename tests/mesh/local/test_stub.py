@@ -290,3 +290,54 @@ def test_a_spec_that_cannot_run_is_one_line(spec: str, words: str, silent: str) 
     assert done.returncode == 1
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_stub_calls_another_in_grpc(start: Start, silent: str) -> None:
+    quotes = start("quotes")
+    page = start("page", calls=[f"grpc://{quotes.address}/shop.Quotes/Get"])
+    for _ in range(3):
+        answer = page.get("/", headers={"x-request-id": "one"})
+        assert answer.status_code == 200
+        assert answer.json()["called"][0]["status"] == 200
+    assert quotes.stats()["hits"] == 3
+    sick = start("sick", errors={"share": 1.0, "status": 503})
+    page = start("page", calls=[f"grpc://{sick.address}/shop.Quotes/Get"])
+    answer = page.get("/")
+    assert answer.status_code == 502
+    assert answer.json()["error"].endswith("grpc-status UNAVAILABLE: this stub's own share of errors")
+    page = start("page", calls=[{"url": f"grpc://{silent}/shop.Quotes/Get", "timeout": 0.2}])
+    assert page.get("/").json()["error"].endswith("no answer within 0.2 s")
+    page = start("page", calls=["grpc://127.0.0.1:1/shop.Quotes/Get"])
+    assert "cannot connect" in page.get("/").json()["error"]
+
+
+def test_a_page_that_is_asked_in_http_2_is_the_same_page(start: Start) -> None:
+    import h2.connection
+    import h2.events
+
+    page = start(body={"tier": "web"}, errors=None)
+    host, port = page.address.split(":")
+    client = h2.connection.H2Connection()
+    client.initiate_connection()
+    head = [(":method", "GET"), (":scheme", "http"), (":path", "/x"), (":authority", "page")]
+    client.send_headers(1, head, end_stream=True)
+    client.send_headers(3, [(":method", "HEAD"), *head[1:]], end_stream=True)
+    got, ended = b"", 0
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        data = client.data_to_send()
+        connection.sendall(data[:10])  # the first bytes alone do not tell which HTTP it is
+        assert page.stats()["bad_requests"] == 0
+        connection.sendall(data[10:])
+        while ended < 2:
+            for event in client.receive_data(connection.recv(65536)):
+                got += event.data if isinstance(event, h2.events.DataReceived) else b""
+                ended += isinstance(event, h2.events.StreamEnded)
+    assert json.loads(got)["body"] == {"tier": "web"}
+    assert page.stats()["hits"] == 2
+
+
+def test_what_is_no_http_2_is_told_and_counted(start: Start) -> None:
+    page = start()
+    page.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0" * 64)
+    assert page.stats()["bad_requests"] == 1
+    assert page.get("/").status_code == 200
