@@ -2,11 +2,15 @@
 
 From the clients' lines: the flag ``UT``, its details (``upstream_response_timeout`` of the route's timeout,
 ``upstream_per_try_timeout``) and the duration. A 504 alone proves nothing: any server may answer it.
+
+A gRPC call carries its timeout on in ``grpc-timeout``, which Envoy writes, and the server's proxy cuts at the same
+moment as the client's; whichever is first (measured: the server's in a third of the calls), it is the same timeout's
+work. Then the client's line has grpc-status 4, and the server's proxy's own says ``max_duration_timeout``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -31,6 +35,8 @@ one that arrives while the timer is due, on a busy machine.
 """
 FEWEST = 5
 """Requests that must have been open long enough; fewer show nothing."""
+DEADLINE, DEADLINE_EXCEEDED = "max_duration_timeout", 4
+"""Envoy's details of a request whose ``grpc-timeout`` is over, and the grpc-status that it answers."""
 BACKOFF = 0.25
 """Seconds between two attempts at most: Envoy's default ``max_interval``, ten times the base interval of 25 ms."""
 
@@ -62,10 +68,12 @@ class TimeoutCheck(EdgeCheck):
                 f"{words.seconds(self.after)} (the longest took {words.seconds(longest)}), so no timeout was tested"
             )
             raise self._untested(phase, text)
+        ended = {one.line.request_id for one in edge.received if DEADLINE in one.line.details}
         late = [one for one in reached if one.line.duration > self._latest(one)]
         early = [one for one in reached if "UT" in one.line.flags and one.line.duration < self.after - self.tolerance]
-        cut = [one for one in reached if self._is_cut(one)]
-        let = [one for one in reached if self._is_let(one)]
+        cut = [one for one in reached if self._is_cut(one, ended)]
+        let = [one for one in reached if not self._is_cut(one, ended) and self._is_let(one)]
+        flagged = sum("UT" in one.line.flags for one in cut)
         longest = max(one.line.duration for one in reached)
         verdict, text = Verdict.PASS, ""
         if late:
@@ -109,8 +117,13 @@ class TimeoutCheck(EdgeCheck):
             n=len(reached),
             unit="s",
             evidence=(
-                f"{words.count(len(cut))} with the flag UT and details {self._details()}, of "
-                f"{words.plural(len(lines), 'request')} in all",
+                f"{words.count(flagged)} with the flag UT and details {self._details()}"
+                + (
+                    f", {words.count(len(cut) - flagged)} at that deadline by the server's proxy"
+                    if flagged < len(cut)
+                    else ""
+                )
+                + f", of {words.plural(len(lines), 'request')} in all",
                 *shown(late or early or let or cut),
             ),
             line=self.where.line,
@@ -123,14 +136,18 @@ class TimeoutCheck(EdgeCheck):
         attempts = max(1, one.line.attempts)
         return attempts * (self.after + self.tolerance) + (attempts - 1) * BACKOFF
 
-    def _is_cut(self, one: EdgeLine) -> bool:
-        return "UT" in one.line.flags and self._details() in one.line.details
+    def _is_cut(self, one: EdgeLine, ended: Container[str]) -> bool:
+        """``ended``: ids of requests that a server's proxy cut at their deadline."""
+        line = one.line
+        if line.grpc == DEADLINE_EXCEEDED and line.request_id in ended:
+            return line.duration <= self._latest(one)
+        return "UT" in line.flags and self._details() in line.details
 
     def _is_let(self, one: EdgeLine) -> bool:
         """Whether it was open after the time asked and ended by itself. One that its client left ends with nobody's
         timeout; of one that was tried again, the log does not tell the attempts' own times.
         """
-        if self._is_cut(one) or "DC" in one.line.flags or (self.per_try and one.line.attempts > 1):
+        if "DC" in one.line.flags or (self.per_try and one.line.attempts > 1):
             return False
         return one.line.duration > self.after + EARLY
 

@@ -208,6 +208,18 @@ def test_a_timeout_cuts_in_time() -> None:
     assert verdicts(judged(TIMEOUT, replace(spec, per_try=True), tries)) == ["FAIL"]
 
 
+def test_a_grpc_timeout_is_cut_by_whichever_proxy_is_first() -> None:
+    spec = TimeoutSpec(to="stars", after=0.5)
+    sent = [line(n, grpc=4, duration=0.52) for n in range(9)]
+    received = [line(n, details="max_duration_timeout", proxy="stars.shop") for n in range(9)]
+    assert verdicts(judged(TIMEOUT, spec, sent, received)) == ["PASS"]
+    (found,) = judged(TIMEOUT, spec, sent, received)
+    assert found.evidence[0].startswith("0 with the flag UT and details response_timeout, 9 at that deadline by the")
+    assert verdicts(judged(TIMEOUT, spec, sent)) == ["FAIL"], "the application itself may answer DEADLINE_EXCEEDED"
+    late = [replace(one, line=replace(one.line, duration=0.6)) for one in sent]
+    assert verdicts(judged(TIMEOUT, spec, late, received)) == ["FAIL"]
+
+
 def test_a_breaker_limits_each_proxy_by_itself() -> None:
     spec = CircuitBreakerSpec(to="stars", in_flight=2)
     two = [line(n, duration=1.5, proxy=proxy) for n in range(20) for proxy in ("a.shop", "b.shop")]
