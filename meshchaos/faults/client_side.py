@@ -40,7 +40,7 @@ def place(fault: HttpFault, edge: Edge, mesh: Snapshot, context: FaultContext, r
     for ref, owner in found.owners.items():
         edits: list[InsertNamed] = []
         for route in found.of_owner(ref):
-            name = _name(context.id, len(names))
+            name = copy_name(context.id, len(names))
             element = _copy(found, owner, route, name)
             if element is not None:
                 names.append(name)
@@ -49,7 +49,7 @@ def place(fault: HttpFault, edge: Edge, mesh: Snapshot, context: FaultContext, r
         if edits:
             changes.append(recorded(owner, EditObject(ref, tuple(edits))))
     if found.ungoverned:
-        names.append(_name(context.id, len(names)))
+        names.append(copy_name(context.id, len(names)))
         more = {"fault": istio_fault(fault)}
         changes.append(Create(new_virtual_service(found, context.id, names[-1], more)))
     if not changes:
@@ -187,5 +187,6 @@ def _warnings(found: Survey, changes: list[Change]) -> tuple[str, ...]:
     return tuple(result)
 
 
-def _name(base: str, number: int) -> str:
+def copy_name(base: str, number: int) -> str:
+    """The name of the copy after so many others."""
     return base if number == 0 else f"{base}-{number + 1}"

@@ -102,7 +102,23 @@ class KilledProof:
     namespace: str
 
 
-AnyProof = Proof | ConfigProof | WeightsProof | EndpointsProof | AcceptedProof | KilledProof
+@dataclass(frozen=True, slots=True)
+class PartitionProof:
+    """Requests that would have gone from ``clients`` to ``servers`` (Pod names, ``name.namespace``) are seen to fail in
+    the clients' proxies, on our ``routes`` to the cluster ``dead``, with one of ``flags``; none went to a cluster that
+    ``clusters`` (a regular expression) names, and none of the clients' ``identities`` (none: they share them) arrived.
+    """
+
+    clients: tuple[str, ...]
+    servers: tuple[str, ...]
+    routes: tuple[str, ...]
+    dead: str
+    clusters: str
+    flags: tuple[str, ...]
+    identities: tuple[str, ...] = ()
+
+
+AnyProof = Proof | ConfigProof | WeightsProof | EndpointsProof | AcceptedProof | KilledProof | PartitionProof
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ class FaultRecord:
     bypassed: tuple[str, ...] = ()
     steps: tuple[FaultStep, ...] = ()
     """Under a ramp; ``share`` is then that of the last step that began."""
-    proof: Literal["injection", "config", "weights", "endpoints", "accepted", "killed"] = "injection"
+    proof: Literal["injection", "config", "weights", "endpoints", "accepted", "killed", "partition"] = "injection"
     """How it is proved: by requests that carry it, by what proxies run, by where requests went, by replicas; or only
     that the mesh took it."""
     killed: tuple[str, ...] = ()

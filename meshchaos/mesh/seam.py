@@ -131,7 +131,8 @@ class Snapshot:
     """The mesh as plain data at one moment: what faults and plans are computed from, without I/O.
 
     ``root_namespace`` is Istio's (``istio-system``); ``namespaces`` those the mesh definition names,
-    the first of them resolves short names. ``shared_log`` headers are what proxies log already.
+    the first of them resolves short names. ``silent`` is an address (``host:port``) that answers nobody who connects;
+    by itself one of those that are for documentation only (RFC 5737).
     """
 
     objects: tuple[Manifest, ...]
@@ -140,6 +141,7 @@ class Snapshot:
     root_namespace: str = "istio-system"
     domain: str = "cluster.local"
     trust_domain: str = "cluster.local"
+    silent: str = "192.0.2.1:9"
 
     def of_kind(self, kind: str) -> Iterator[Manifest]:
         """The objects of one kind, oldest first (creationTimestamp, then name, as Istio sorts)."""

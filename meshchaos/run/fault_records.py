@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from meshchaos.faults.kind import AcceptedProof, ConfigProof, EndpointsProof, KilledProof, Placement, WeightsProof
+from meshchaos.faults.kind import (
+    AcceptedProof,
+    ConfigProof,
+    EndpointsProof,
+    KilledProof,
+    PartitionProof,
+    Placement,
+    WeightsProof,
+)
 from meshchaos.history.records import FaultRecord
 
-_PROOFS: Mapping[type, Literal["config", "weights", "endpoints", "accepted", "killed"]] = {
+_PROOFS: Mapping[type, Literal["config", "weights", "endpoints", "accepted", "killed", "partition"]] = {
     ConfigProof: "config",
     WeightsProof: "weights",
     EndpointsProof: "endpoints",
     AcceptedProof: "accepted",
     KilledProof: "killed",
+    PartitionProof: "partition",
 }
 
 

@@ -10,10 +10,19 @@ from meshchaos.evidence.edge_watch import EdgeWatch
 from meshchaos.evidence.endpoints import EndpointsProver
 from meshchaos.evidence.injection import InjectionProver
 from meshchaos.evidence.killed import KilledProver
+from meshchaos.evidence.partition import PartitionProver
 from meshchaos.evidence.query_watch import QueryWatch
 from meshchaos.evidence.weights import WeightsProver
 from meshchaos.experiment.config import PrometheusConfig
-from meshchaos.faults.kind import AcceptedProof, ConfigProof, EndpointsProof, KilledProof, Placement, WeightsProof
+from meshchaos.faults.kind import (
+    AcceptedProof,
+    ConfigProof,
+    EndpointsProof,
+    KilledProof,
+    PartitionProof,
+    Placement,
+    WeightsProof,
+)
 from meshchaos.faults.observing import needed_headers
 from meshchaos.history.edges import EdgeRecord
 from meshchaos.load.driver import LoadDriver, LoadPlan
@@ -43,6 +52,8 @@ def _prover(mesh: Mesh, placement: Placement, _run_id: str) -> Prover:
             return WeightsProver(mesh, proof)
         case EndpointsProof():
             return EndpointsProver(mesh, proof)
+        case PartitionProof():
+            return PartitionProver(mesh, proof)
         case KilledProof():
             return KilledProver(mesh, proof)
         case AcceptedProof():

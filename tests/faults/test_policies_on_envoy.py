@@ -17,6 +17,7 @@ import pytest
 
 from meshchaos.checks.kind import Finding, Verdict
 from meshchaos.checks.shown import shown_finding
+from meshchaos.errors import EvidenceError
 from meshchaos.faults.apply_objects import APPLY, ApplySpec
 from meshchaos.faults.authorization import AUTHORIZATION, AuthorizationSpec, Calls
 from meshchaos.faults.destination_policy import (
@@ -27,6 +28,7 @@ from meshchaos.faults.destination_policy import (
 )
 from meshchaos.faults.kind import FaultContext, FaultKind, Placement
 from meshchaos.faults.mtls import MTLS, MtlsSpec
+from meshchaos.faults.partition import PARTITION, PartitionSpec
 from meshchaos.faults.request_authentication import REQUEST_AUTHENTICATION, RequestAuthenticationSpec
 from meshchaos.faults.route_policy import RETRIES, TIMEOUT, RetriesSpec, TimeoutSpec
 from meshchaos.faults.scale import SCALE, ScaleSpec
@@ -327,3 +329,68 @@ def test_a_second_rule_about_tokens_is_shown_by_the_proxies_alone(mesh: LocalMes
     with faults(mesh, (APPLY, ApplySpec((first,)))), faults(mesh, (REQUEST_AUTHENTICATION, specs[1])) as proofs:
         pass
     proved(proofs, "it shows what the proxies run")
+
+
+PAGE = "http://bookinfo.example/productpage"
+
+
+@pytest.mark.parametrize("how", ["refuse", "blackhole"])
+def test_a_client_is_cut_off_from_a_service_that_somebody_governs(mesh: LocalMesh, how: Any) -> None:
+    spec = PartitionSpec("ratings", ("reviews-v3",), how)
+    with faults(mesh, (PARTITION, spec)) as proofs:
+        status, _, seconds = ask(mesh, "reviews-v3", RATINGS)
+        assert 0.05 < seconds < 5, "the owner's retries and timeout (500 ms) are kept"
+        assert status in ({503, 504} if how == "refuse" else {504})
+        assert ask(mesh, "productpage-v1", RATINGS)[0] == 200
+    proved(proofs, "1 request failed to connect (1 with U")
+    assert ask(mesh, "reviews-v3", RATINGS)[0] == 200
+
+
+def test_a_client_is_cut_off_from_a_service_that_nobody_governs(mesh: LocalMesh) -> None:
+    with faults(mesh, (PARTITION, PartitionSpec("details", ("productpage",)))) as proofs:
+        assert ask(mesh, "productpage-v1", DETAILS)[0] == 503
+        assert ask(mesh, "reviews-v3", DETAILS)[0] == 200
+    proved(proofs, "1 request failed to connect (1 with UF) and none arrived")
+    assert ask(mesh, "productpage-v1", DETAILS)[0] == 200
+
+
+def test_the_gateway_is_cut_off(mesh: LocalMesh) -> None:
+    assert ask(mesh, "gateway", PAGE)[0] == 200
+    with faults(mesh, (PARTITION, PartitionSpec("productpage", ("gateway",)))) as proofs:
+        assert ask(mesh, "gateway", PAGE)[0] == 503
+        assert ask(mesh, "reviews-v3", "http://productpage:9080/productpage")[0] == 200
+    proved(proofs, "1 request failed to connect (1 with UF) and none arrived")
+    assert ask(mesh, "gateway", PAGE)[0] == 200
+
+
+def test_only_the_part_of_a_route_that_leads_there_is_cut(mesh: LocalMesh) -> None:
+    """A route of others, of which a share goes to the service."""
+    split = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "details"},
+        "spec": {
+            "hosts": ["details"],
+            "http": [
+                {
+                    "route": [
+                        {"destination": {"host": "details"}, "weight": 50},
+                        {"destination": {"host": "ratings"}, "weight": 50},
+                    ]
+                }
+            ],
+        },
+    }
+    with (
+        faults(mesh, (APPLY, ApplySpec((split,)))),
+        faults(mesh, (PARTITION, PartitionSpec("ratings", ("reviews-v3",)))) as proofs,
+    ):
+        found = {ask(mesh, "reviews-v3", DETAILS)[:2] for _ in range(30)}
+        assert found == {(200, "details-v1"), (503, "")}
+    proved(proofs, "failed to connect")
+
+
+def test_a_partition_that_nobody_met_proves_nothing(mesh: LocalMesh) -> None:
+    spec = PartitionSpec("ratings", ("reviews-v3",))
+    with pytest.raises(EvidenceError, match="no request went out"), faults(mesh, (PARTITION, spec)):
+        pass

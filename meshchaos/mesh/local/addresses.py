@@ -13,6 +13,7 @@ import socket
 from meshchaos.errors import MeshError, UserError
 
 GUARD_PORT = 15000
+SILENT_PORT = 15002
 _BLOCK = 1 << 12
 _BLOCKS = 1 << 10
 _BASE = (127 << 24) | (64 << 16)
@@ -27,12 +28,18 @@ class AddressBlock:
 
     def __init__(self) -> None:
         self._guard, self._first = _take()
+        self._silent = _silent(_text(self._first))
         self._next = self._first + 1
         self._next_service = self._first + _BLOCK - _SERVICES
 
     @property
     def network(self) -> str:
         return f"{_text(self._first)}/20"
+
+    @property
+    def silent(self) -> str:
+        """``host:port`` of a place that answers nobody who connects to it."""
+        return f"{_text(self._first)}:{SILENT_PORT}"
 
     def fileno(self) -> int:
         return self._guard.fileno()
@@ -53,6 +60,16 @@ class AddressBlock:
 
     def close(self) -> None:
         self._guard.close()
+        for one in self._silent:
+            one.close()
+
+
+def _silent(address: str) -> tuple[socket.socket, socket.socket]:
+    """A server that accepts nobody, and the one connection that its queue has room for: Linux drops the packets of
+    whoever tries further (``tcp_conn_request`` while the accept queue is full), so that they wait until they give up.
+    """
+    server = socket.create_server((address, SILENT_PORT), backlog=0)
+    return server, socket.create_connection((address, SILENT_PORT), timeout=5)
 
 
 def _text(number: int) -> str:

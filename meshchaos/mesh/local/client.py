@@ -94,6 +94,7 @@ class LocalMesh:
             root_namespace=ROOT_NAMESPACE,
             domain=DOMAIN,
             trust_domain=TRUST_DOMAIN,
+            silent=str(self._hello["silent"]),
         )
 
     def get(self, ref: Ref) -> Manifest:

@@ -113,6 +113,7 @@ class Service:
             "config": self._spec.config,
             "versions": {"envoy": preflight.envoy_version()},
             "network": self._placement.block.network,
+            "silent": self._placement.block.silent,
         }
 
     async def _do_world(self) -> dict[str, Any]:
