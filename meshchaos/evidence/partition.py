@@ -13,6 +13,9 @@ from meshchaos.evidence.requests import POLL, QUIET, requests_of
 from meshchaos.history.records import FaultRecord
 from meshchaos.mesh.seam import Proxy, ProxyLogLine
 
+_ANSWERED = "via_upstream"
+"""%RESPONSE_CODE_DETAILS% of a response that an upstream host gave."""
+
 
 class Proof(Protocol):
     """``meshchaos.faults.kind.PartitionProof`` is one and describes the fields."""
@@ -27,8 +30,6 @@ class Proof(Protocol):
     def dead(self) -> str: ...
     @property
     def clusters(self) -> str: ...
-    @property
-    def flags(self) -> tuple[str, ...]: ...
     @property
     def identities(self) -> tuple[str, ...]: ...
 
@@ -50,7 +51,7 @@ class _Watched:
 
 @dataclass(slots=True)
 class _Seen:
-    """Requests by when they started (epoch s). ``cut``: on our routes, with the flag that shows it (empty: none).
+    """Requests by when they started (epoch s). ``cut``: on our routes, with how they failed (empty: they did not).
     ``passed``: to the servers past our routes. ``arrived``: at the servers, by the clients' identities. The latter two
     with their ids.
     """
@@ -117,8 +118,7 @@ class PartitionProver:
             if line.peer in self._proof.identities:
                 self._seen.arrived.append((line.start, line.request_id))
         elif line.route in self._proof.routes and line.cluster == self._proof.dead:
-            flag = next((flag for flag in self._proof.flags if flag in line.flags), "")
-            self._seen.cut.append((line.start, flag))
+            self._seen.cut.append((line.start, "" if line.details == _ANSWERED else _how(line)))
         elif self._clusters.fullmatch(line.cluster):
             self._seen.passed.append((line.start, line.request_id))
 
@@ -136,3 +136,11 @@ class PartitionProver:
             if now - quiet_since >= QUIET or now >= deadline:
                 return
             time.sleep(POLL)
+
+
+def _how(line: ProxyLogLine) -> str:
+    """``UF``: no connection came about, by Envoy's flags; ``UT``, ``DC``: who waits for less gave up before that, the
+    route or the client; a request that still waited when its cluster was taken away has a status alone.
+    """
+    flags = [flag for flag in line.flags if flag != "URX"]
+    return flags[0] if flags else f"status {line.status}"

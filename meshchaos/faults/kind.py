@@ -105,8 +105,9 @@ class KilledProof:
 @dataclass(frozen=True, slots=True)
 class PartitionProof:
     """Requests that would have gone from ``clients`` to ``servers`` (Pod names, ``name.namespace``) are seen to fail in
-    the clients' proxies, on our ``routes`` to the cluster ``dead``, with one of ``flags``; none went to a cluster that
-    ``clusters`` (a regular expression) names, and none of the clients' ``identities`` (none: they share them) arrived.
+    the clients' proxies without an answer from anywhere, on our ``routes`` to the cluster ``dead``; none went to a
+    cluster that ``clusters`` (a regular expression) names, and none of the clients' ``identities`` (none: they share
+    them) arrived.
     """
 
     clients: tuple[str, ...]
@@ -114,7 +115,6 @@ class PartitionProof:
     routes: tuple[str, ...]
     dead: str
     clusters: str
-    flags: tuple[str, ...]
     identities: tuple[str, ...] = ()
 
 

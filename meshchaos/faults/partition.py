@@ -28,9 +28,6 @@ from meshchaos.mesh.seam import Snapshot
 CLOSED = "127.0.0.1:1"
 """A place where nobody listens: the port of tcpmux, on the client's own loopback."""
 
-_FLAGS = ("UF", "UT", "DC")
-"""No connection came about; or who waits for less than all attempts gave up before: the route, the client."""
-
 
 @spec
 class PartitionSpec:
@@ -75,7 +72,6 @@ class PartitionKind:
                 routes=names,
                 dead=f"outbound|{edge.port.number}||{dead}",
                 clusters=clusters_of(edge),
-                flags=_FLAGS,
                 identities=_identities(edge.source, mesh),
             ),
             felt_by=felt_by(found),

@@ -64,6 +64,14 @@ def test_a_gateway_is_killed_and_comes_back_where_its_clients_know_it(up: Stage)
     assert "1 were ready before, and 0 when" in kill["proof"]["reason"]
 
 
+def test_a_page_without_its_stars(up: Stage) -> None:
+    (cut,) = run(up, 0, "partition", "partition: {from: page, to: stars}")
+    assert (cut["proof"]["by"], cut["proof"]["verdict"]) == ("partition", "PASS")
+    assert "failed to connect" in cut["proof"]["reason"]
+    assert "none arrived" in cut["proof"]["reason"]
+    assert {one.partition(" ")[0] for one in cut["objects"]} == {"ServiceEntry", "VirtualService"}
+
+
 def test_policies_changed_together(up: Stage) -> None:
     found = run(
         up,
@@ -86,6 +94,8 @@ def test_what_cannot_be_is_said_before_anything_is_done(up: Stage) -> None:
         ("kill: {workload: star}", "did you mean 'stars'"),
         ("kill: {workload: stars, what: node}", "what"),
         ("mtls: {workload: stars, mode: PERMISSIVE}", "the mode is PERMISSIVE already"),
+        ("partition: {from: pgae, to: stars}", "did you mean 'page'?"),
+        ("partition: {from: page, to: stars, how: drop}", "how"),
         ("requestAuthentication: {workload: stars, jwtRules: {isuer: me}}", "did you mean 'issuer'?"),
         ("trafficShift: {to: stars, weights: {v9: 100}}", "v9"),
         ("connectionPool: {to: stars, http: {maxFoo: 1}}", "connectionPool.http.maxFoo: unknown field"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from snapshots import NAMESPACE, REVIEWS, STARS, bookinfo, manifest, virtual_service, workload
 
-from meshchaos.errors import CannotPlace
+from meshchaos.errors import CannotPlace, UserError
 from meshchaos.faults.apply_objects import APPLY, ApplySpec
 from meshchaos.faults.authorization import AUTHORIZATION, AuthorizationSpec, Calls
 from meshchaos.faults.destination_policy import (
@@ -20,8 +20,9 @@ from meshchaos.faults.destination_policy import (
 )
 from meshchaos.faults.http_fault import DELAY, DelaySpec
 from meshchaos.faults.kill import KILL, KillSpec
-from meshchaos.faults.kind import ConfigProof, FaultContext, Placement, WeightsProof
+from meshchaos.faults.kind import ConfigProof, FaultContext, PartitionProof, Placement, WeightsProof
 from meshchaos.faults.mtls import MTLS, MtlsSpec
+from meshchaos.faults.partition import PARTITION, PartitionSpec
 from meshchaos.faults.request_authentication import REQUEST_AUTHENTICATION, RequestAuthenticationSpec
 from meshchaos.faults.route_combining import refuse_crossing
 from meshchaos.faults.route_policy import RETRIES, TIMEOUT, RetriesSpec, TimeoutSpec
@@ -367,6 +368,51 @@ class TestRequestAuthentication:
     def test_rules_that_istio_has_not(self, rule: dict[str, Any], words: str) -> None:
         with pytest.raises(ValueError, match=re.escape(words)):
             RequestAuthenticationSpec("ratings-v1", (rule,)).check()
+
+
+class TestPartition:
+    def test_the_owners_route_is_copied_and_leads_to_a_dead_end(self) -> None:
+        mesh = bookinfo()
+        placement = PARTITION.place(PartitionSpec("ratings", ("reviews-v3",)), mesh, CONTEXT)
+        dead, owner = made(placement, mesh)
+        assert dead["spec"]["endpoints"] == [{"address": "127.0.0.1"}]
+        assert dead["spec"]["ports"][0]["targetPort"] == 1
+        ours, theirs = owner["spec"]["http"]
+        assert theirs == STARS
+        to_nobody = {"host": "chaos-r1-0.partition.invalid", "port": {"number": 9080}}
+        assert ours == {
+            **STARS,
+            "name": "chaos-r1-0",
+            "match": [{"sourceLabels": {"app": "reviews", "version": "v3"}, "sourceNamespace": NAMESPACE}],
+            "route": [{"destination": to_nobody}],
+        }
+        assert isinstance(placement.proof, PartitionProof)
+        assert placement.proof.identities == (), "the other versions have the same account"
+        assert placement.felt_by == ("reviews-v3",)
+
+    def test_a_black_hole_is_where_the_mesh_says(self) -> None:
+        mesh = replace(bookinfo(), silent="127.64.16.0:15002")
+        (dead, *_) = made(PARTITION.place(PartitionSpec("ratings", ("details",), "blackhole"), mesh, CONTEXT), mesh)
+        assert dead["spec"]["endpoints"] == [{"address": "127.64.16.0"}]
+        assert dead["spec"]["ports"][0]["targetPort"] == 15002
+
+    def test_mirrors_to_it_are_cut_too(self) -> None:
+        route = {
+            "route": [{"destination": {"host": "ratings"}}],
+            "mirrors": [{"destination": {"host": "ratings"}}, {"destination": {"host": "details"}}],
+        }
+        mesh = bookinfo(virtual_service("own", ["ratings"], [route]), without=("ratings",))
+        (_, owner) = made(PARTITION.place(PartitionSpec("ratings", ("details",)), mesh, CONTEXT), mesh)
+        assert owner["spec"]["http"][0]["mirrors"] == [{"destination": {"host": "details"}}]
+
+    def test_what_cannot_be_cut_is_refused(self) -> None:
+        assert "no route of gateway leads to ratings" in refused(PARTITION, PartitionSpec("ratings", ("gateway",)))
+        bare = bookinfo(workloads=(workload("details", sidecar=False),))
+        assert "details-v1 has no sidecar" in refused(PARTITION, PartitionSpec("ratings", ("details",)), bare)
+        with pytest.raises(UserError, match="there is no workload 'detail'"):
+            PARTITION.place(PartitionSpec("ratings", ("detail",)), bookinfo(), CONTEXT)
+        with pytest.raises(ValueError, match="from is empty"):
+            PartitionSpec("ratings", ()).check()
 
 
 class TestKill:

@@ -128,6 +128,7 @@ class ControlPlane:
         """
         transaction = self.store.begin("meshchaos-supervisor")
         operation(transaction)
+        self._refuse_far(transaction.events)
         kinds = {event.ref.kind for event in transaction.events}
         index = translate.Index(self._world(transaction.objects()), self._index)
         for state in self._concerned(transaction.events):
