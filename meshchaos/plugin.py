@@ -124,6 +124,7 @@ __all__ = [
     "Share",
     "Snapshot",
     "SpecKind",
+    "StaleProof",
     "StringMatch",
     "Text",
     "UserError",

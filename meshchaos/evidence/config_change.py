@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import re
 import time
@@ -47,7 +48,7 @@ class Proof(Protocol):
     @property
     def proxies(self) -> tuple[str, ...]: ...
     @property
-    def section(self) -> Literal["routes", "clusters", "listeners"]: ...
+    def section(self) -> Literal["routes", "clusters", "listeners", "secrets"]: ...
     @property
     def resources(self) -> str: ...
     @property
@@ -168,7 +169,7 @@ class ConfigProver:
 
 
 def resources(
-    dump: Mapping[str, Any], section: Literal["routes", "clusters", "listeners"], names: re.Pattern[str]
+    dump: Mapping[str, Any], section: Literal["routes", "clusters", "listeners", "secrets"], names: re.Pattern[str]
 ) -> Iterator[tuple[str, Any]]:
     """What a proxy runs of one section, by name: clusters and active listeners whose name fits, routes that lead to a
     cluster whose name fits (by route configuration, virtual host and position among them).
@@ -177,6 +178,10 @@ def resources(
         if section == "routes":
             for item in (*(config.get("static_route_configs") or ()), *(config.get("dynamic_route_configs") or ())):
                 yield from _routes(item.get("route_config") or {}, names)
+        elif section == "secrets":
+            for item in config.get("dynamic_active_secrets") or ():
+                if names.fullmatch(str(item.get("name"))):
+                    yield str(item["name"]), {"expired": _expired(item.get("secret") or {})}
         elif section == "clusters":
             for item in config.get("dynamic_active_clusters") or ():
                 cluster = item.get("cluster") or {}
@@ -187,6 +192,19 @@ def resources(
                 listener = (item.get("active_state") or {}).get("listener") or {}
                 if names.fullmatch(str(listener.get("name"))):
                     yield str(listener["name"]), listener
+
+
+def _expired(secret: Mapping[str, Any]) -> bool | None:
+    """Whether a secret's own certificate is past its end; None where it is none. Not the end itself, which a renewal
+    moves, too.
+    """
+    chain = (secret.get("tls_certificate") or {}).get("certificate_chain") or {}
+    text = chain.get("inline_string", "").encode() or base64.b64decode(chain.get("inline_bytes", ""))
+    if not text:
+        return None
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificate(text).not_valid_after_utc.timestamp() <= time.time()
 
 
 def _routes(config: Mapping[str, Any], names: re.Pattern[str]) -> Iterator[tuple[str, Any]]:

@@ -55,13 +55,13 @@ class ConfigProof:
     """What proxies run is seen to change, in their own active configuration; that a request met it is not shown by it.
 
     ``proxies``: Pod names (``name.namespace``), each of which must show it. ``section``: of what; ``resources``: a
-    regular expression for the full name of a cluster or listener, for routes that of the cluster they lead to.
+    regular expression for the full name of a cluster, listener or secret, for routes that of the cluster they lead to.
     ``words`` say what they run then ("route to ratings:9080 with timeout 0.5s"). With ``probe`` its answer must change,
     too.
     """
 
     proxies: tuple[str, ...]
-    section: Literal["routes", "clusters", "listeners"]
+    section: Literal["routes", "clusters", "listeners", "secrets"]
     resources: str
     words: str
     probe: Probe | None = None
@@ -118,7 +118,19 @@ class PartitionProof:
     identities: tuple[str, ...] = ()
 
 
-AnyProof = Proof | ConfigProof | WeightsProof | EndpointsProof | AcceptedProof | KilledProof | PartitionProof
+@dataclass(frozen=True, slots=True)
+class StaleProof:
+    """``proxies`` (Pod names) are seen not to have the cluster ``cluster``, which others got while they are kept from
+    what is new.
+    """
+
+    proxies: tuple[str, ...]
+    cluster: str
+
+
+AnyProof = (
+    Proof | ConfigProof | WeightsProof | EndpointsProof | AcceptedProof | KilledProof | PartitionProof | StaleProof
+)
 
 
 @dataclass(frozen=True, slots=True)

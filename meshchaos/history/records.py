@@ -17,6 +17,8 @@ from meshchaos.history.probes import Probed
 from meshchaos.history.queries import Answer
 from meshchaos.history.samples import Samples
 
+ProvedBy = Literal["injection", "config", "weights", "endpoints", "accepted", "killed", "partition", "stale"]
+
 
 @dataclass(frozen=True, slots=True)
 class PhaseStep:
@@ -118,7 +120,7 @@ class FaultRecord:
     bypassed: tuple[str, ...] = ()
     steps: tuple[FaultStep, ...] = ()
     """Under a ramp; ``share`` is then that of the last step that began."""
-    proof: Literal["injection", "config", "weights", "endpoints", "accepted", "killed", "partition"] = "injection"
+    proof: ProvedBy = "injection"
     """How it is proved: by requests that carry it, by what proxies run, by where requests went, by replicas; or only
     that the mesh took it."""
     killed: tuple[str, ...] = ()

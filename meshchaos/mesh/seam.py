@@ -132,7 +132,8 @@ class Snapshot:
 
     ``root_namespace`` is Istio's (``istio-system``); ``namespaces`` those the mesh definition names,
     the first of them resolves short names. ``silent`` is an address (``host:port``) that answers nobody who connects;
-    by itself one of those that are for documentation only (RFC 5737).
+    by itself one of those that are for documentation only (RFC 5737). ``marks``: annotations of Pods by which the mesh
+    lets its own control plane be disturbed (``proxy_marks``).
     """
 
     objects: tuple[Manifest, ...]
@@ -142,6 +143,7 @@ class Snapshot:
     domain: str = "cluster.local"
     trust_domain: str = "cluster.local"
     silent: str = "192.0.2.1:9"
+    marks: frozenset[str] = frozenset()
 
     def of_kind(self, kind: str) -> Iterator[Manifest]:
         """The objects of one kind, oldest first (creationTimestamp, then name, as Istio sorts)."""

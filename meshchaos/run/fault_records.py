@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from meshchaos.faults.kind import (
     AcceptedProof,
@@ -12,17 +11,19 @@ from meshchaos.faults.kind import (
     KilledProof,
     PartitionProof,
     Placement,
+    StaleProof,
     WeightsProof,
 )
-from meshchaos.history.records import FaultRecord
+from meshchaos.history.records import FaultRecord, ProvedBy
 
-_PROOFS: Mapping[type, Literal["config", "weights", "endpoints", "accepted", "killed", "partition"]] = {
+_PROOFS: Mapping[type, ProvedBy] = {
     ConfigProof: "config",
     WeightsProof: "weights",
     EndpointsProof: "endpoints",
     AcceptedProof: "accepted",
     KilledProof: "killed",
     PartitionProof: "partition",
+    StaleProof: "stale",
 }
 
 

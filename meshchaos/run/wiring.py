@@ -12,6 +12,7 @@ from meshchaos.evidence.injection import InjectionProver
 from meshchaos.evidence.killed import KilledProver
 from meshchaos.evidence.partition import PartitionProver
 from meshchaos.evidence.query_watch import QueryWatch
+from meshchaos.evidence.stale import StaleProver
 from meshchaos.evidence.weights import WeightsProver
 from meshchaos.experiment.config import PrometheusConfig
 from meshchaos.faults.kind import (
@@ -21,6 +22,7 @@ from meshchaos.faults.kind import (
     KilledProof,
     PartitionProof,
     Placement,
+    StaleProof,
     WeightsProof,
 )
 from meshchaos.faults.observing import needed_headers
@@ -54,6 +56,8 @@ def _prover(mesh: Mesh, placement: Placement, _run_id: str) -> Prover:
             return EndpointsProver(mesh, proof)
         case PartitionProof():
             return PartitionProver(mesh, proof)
+        case StaleProof():
+            return StaleProver(mesh, proof)
         case KilledProof():
             return KilledProver(mesh, proof)
         case AcceptedProof():

@@ -72,6 +72,13 @@ def test_a_page_without_its_stars(up: Stage) -> None:
     assert {one.partition(" ")[0] for one in cut["objects"]} == {"ServiceEntry", "VirtualService"}
 
 
+def test_the_control_plane_fails_two_workloads(up: Stage) -> None:
+    expired, stale = run(up, 0, "control", "certificate: {workload: stars}", "controlPlane: {workload: page}")
+    assert (expired["proof"]["by"], expired["proof"]["verdict"]) == ("config", "PASS")
+    assert "got status 200 before and status 503 during it" in expired["proof"]["reason"]
+    assert (stale["proof"]["by"], stale["proof"]["verdict"]) == ("stale", "PASS")
+
+
 def test_policies_changed_together(up: Stage) -> None:
     found = run(
         up,
@@ -94,6 +101,8 @@ def test_what_cannot_be_is_said_before_anything_is_done(up: Stage) -> None:
         ("kill: {workload: star}", "did you mean 'stars'"),
         ("kill: {workload: stars, what: node}", "what"),
         ("mtls: {workload: stars, mode: PERMISSIVE}", "the mode is PERMISSIVE already"),
+        ("certificate: {workload: stars, expired: false}", "expired"),
+        ("controlPlane: {workload: star}", "did you mean 'stars'"),
         ("partition: {from: pgae, to: stars}", "did you mean 'page'?"),
         ("partition: {from: page, to: stars, how: drop}", "how"),
         ("requestAuthentication: {workload: stars, jwtRules: {isuer: me}}", "did you mean 'issuer'?"),

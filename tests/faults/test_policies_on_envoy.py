@@ -20,6 +20,7 @@ from meshchaos.checks.shown import shown_finding
 from meshchaos.errors import EvidenceError
 from meshchaos.faults.apply_objects import APPLY, ApplySpec
 from meshchaos.faults.authorization import AUTHORIZATION, AuthorizationSpec, Calls
+from meshchaos.faults.control_plane import CERTIFICATES, CONTROL_PLANE, CertificateSpec, ControlPlaneSpec
 from meshchaos.faults.destination_policy import (
     CONNECTION_POOL,
     OUTLIER_DETECTION,
@@ -38,7 +39,7 @@ from meshchaos.mesh.changes import Change, EditObject, recorded
 from meshchaos.mesh.local.client import LocalMesh
 from meshchaos.mesh.local.objects.manifests import load
 from meshchaos.mesh.local.spec import MeshSpec, StubSpec
-from meshchaos.mesh.objects import Manifest, ref_of
+from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Entry
 from meshchaos.run.fault_records import record_of
 from meshchaos.run.wiring import rooms
@@ -394,3 +395,39 @@ def test_a_partition_that_nobody_met_proves_nothing(mesh: LocalMesh) -> None:
     spec = PartitionSpec("ratings", ("reviews-v3",))
     with pytest.raises(EvidenceError, match="no request went out"), faults(mesh, (PARTITION, spec)):
         pass
+
+
+def test_a_certificate_is_past_its_end_and_renewed(mesh: LocalMesh) -> None:
+    assert ask(mesh, "productpage-v1", DETAILS)[0] == 200
+    with faults(mesh, (CERTIFICATES, CertificateSpec("details-v1"))) as proofs:
+        wait_for(mesh, "productpage-v1", DETAILS, 503)
+        assert ask(mesh, "productpage-v1", RATINGS)[0] == 200
+        wait_for(mesh, "details-v1", RATINGS, 503)
+    proved(proofs, "got status 200 before and status 503 during it")
+    assert "expired: False -> True" in " ".join(proofs[0].evidence)
+    wait_for(mesh, "productpage-v1", DETAILS, 200)
+    wait_for(mesh, "details-v1", RATINGS, 200)
+
+
+def test_a_proxy_gets_nothing_new(mesh: LocalMesh) -> None:
+    with faults(mesh, (CONTROL_PLANE, ControlPlaneSpec("reviews-v3"))) as proofs:
+        assert ask(mesh, "reviews-v3", RATINGS)[0] == 200
+    proved(proofs, "did not get the cluster outbound|80||chaos-r1-0.update.invalid, which ")
+
+
+def test_a_stale_proxy_goes_by_what_it_knew_and_catches_up(mesh: LocalMesh) -> None:
+    ref = Ref("VirtualService", "bookinfo", "ratings")
+    before = mesh.get(ref)
+    context = FaultContext("chaos-r1-0", 0, 7, "bookinfo")
+    changes = CONTROL_PLANE.place(ControlPlaneSpec("reviews-v3"), mesh.snapshot(), context).changes
+    for change in changes:
+        apply_change(mesh, change, "r1")
+    mesh.confirm(changes, present=True, timeout=10)
+    mesh.replace({**before, "spec": {"hosts": ["ratings"], "http": [{"directResponse": {"status": 418}}]}})
+    assert ask(mesh, "productpage-v1", RATINGS)[0] == 418
+    assert ask(mesh, "reviews-v3", RATINGS)[0] == 200
+    assert undo_all(mesh, changes, "r1") == []
+    mesh.confirm(changes, present=False, timeout=10)
+    assert ask(mesh, "reviews-v3", RATINGS)[0] == 418
+    mesh.replace({**mesh.get(ref), "spec": before["spec"]})
+    assert ask(mesh, "reviews-v3", RATINGS)[0] == 200

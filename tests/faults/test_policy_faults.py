@@ -12,6 +12,7 @@ from snapshots import NAMESPACE, REVIEWS, STARS, bookinfo, manifest, virtual_ser
 from meshchaos.errors import CannotPlace, UserError
 from meshchaos.faults.apply_objects import APPLY, ApplySpec
 from meshchaos.faults.authorization import AUTHORIZATION, AuthorizationSpec, Calls
+from meshchaos.faults.control_plane import CERTIFICATES, CONTROL_PLANE, CertificateSpec, ControlPlaneSpec
 from meshchaos.faults.destination_policy import (
     CONNECTION_POOL,
     OUTLIER_DETECTION,
@@ -30,6 +31,7 @@ from meshchaos.faults.scale import SCALE, ScaleSpec
 from meshchaos.faults.traffic_shift import TRAFFIC_SHIFT, TrafficShiftSpec
 from meshchaos.mesh.changes import Create, EditObject, InsertNamed, edited, restored, stale
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
+from meshchaos.mesh.proxy_marks import CERTIFICATE, UPDATES
 from meshchaos.mesh.seam import Snapshot
 
 CONTEXT = FaultContext("chaos-r1-0", 0, 7, NAMESPACE)
@@ -413,6 +415,46 @@ class TestPartition:
             PARTITION.place(PartitionSpec("ratings", ("detail",)), bookinfo(), CONTEXT)
         with pytest.raises(ValueError, match="from is empty"):
             PartitionSpec("ratings", ()).check()
+
+
+class TestControlPlane:
+    MESH = replace(bookinfo(), marks=frozenset({CERTIFICATE, UPDATES}))
+
+    def pods(self, *names: str) -> Snapshot:
+        found = tuple(manifest("Pod", name, {}) for name in names)
+        return replace(self.MESH, objects=(*self.MESH.objects, *found))
+
+    def test_every_ready_replica_is_marked(self) -> None:
+        mesh = self.pods("ratings-v1-0", "ratings-v1-1")
+        placement = CERTIFICATES.place(CertificateSpec("ratings-v1"), mesh, CONTEXT)
+        marked = made(placement, mesh)
+        assert [one["metadata"]["annotations"] for one in marked] == [{CERTIFICATE: "expired"}] * 2
+        assert isinstance(placement.proof, ConfigProof)
+        assert placement.proof.probe is not None
+
+    def test_a_version_among_others_is_shown_by_its_proxies_alone(self) -> None:
+        placement = CERTIFICATES.place(CertificateSpec("reviews-v2"), self.pods("reviews-v2-0"), CONTEXT)
+        assert isinstance(placement.proof, ConfigProof)
+        assert placement.proof.probe is None, "another version would answer"
+        assert "no call of ours shows that it bites" in placement.warnings[1]
+
+    @pytest.mark.parametrize(
+        ("kind", "spec"),
+        [(CERTIFICATES, CertificateSpec("ratings-v1")), (CONTROL_PLANE, ControlPlaneSpec("ratings-v1"))],
+    )
+    def test_other_meshes_refuse_it(self, kind: Any, spec: Any) -> None:
+        assert "that can be done in a local mesh only" in refused(kind, spec, bookinfo())
+
+    def test_what_has_no_proxy_is_refused(self) -> None:
+        bare = replace(self.MESH, workloads=(workload("ratings", sidecar=False),))
+        assert "ratings-v1 has no proxy" in refused(CONTROL_PLANE, ControlPlaneSpec("ratings-v1"), bare)
+        alone = replace(self.MESH, workloads=(workload("ratings"),))
+        assert "nobody but ratings-v1 has a proxy" in refused(CONTROL_PLANE, ControlPlaneSpec("ratings-v1"), alone)
+
+    def test_two_about_one_workload_are_refused(self) -> None:
+        one = CONTROL_PLANE.place(ControlPlaneSpec("ratings-v1"), self.MESH, CONTEXT)
+        with pytest.raises(CannotPlace, match="two faults are about one thing"):
+            CONTROL_PLANE.combine((one, one))
 
 
 class TestKill:

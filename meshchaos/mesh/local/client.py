@@ -23,6 +23,7 @@ from meshchaos.mesh.local.views import namespaces_of, replica_of, workloads_of
 from meshchaos.mesh.local.wire import Connection
 from meshchaos.mesh.local.world import DOMAIN, RESTART_AFTER, ROOT_NAMESPACE, TRUST_DOMAIN, LocalReplica, World
 from meshchaos.mesh.objects import Manifest, Ref
+from meshchaos.mesh.proxy_marks import CERTIFICATE, UPDATES
 from meshchaos.mesh.seam import Confirmation, Entry, Proxy, Snapshot
 
 _WRITE_TIMEOUT = 60.0
@@ -95,6 +96,7 @@ class LocalMesh:
             domain=DOMAIN,
             trust_domain=TRUST_DOMAIN,
             silent=str(self._hello["silent"]),
+            marks=frozenset({CERTIFICATE, UPDATES}),
         )
 
     def get(self, ref: Ref) -> Manifest:

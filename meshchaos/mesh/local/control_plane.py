@@ -31,7 +31,8 @@ from meshchaos.mesh.local.publish import RunningProxy, Update, publish, taken
 from meshchaos.mesh.local.replicas import Container, Launcher, ReplicaState
 from meshchaos.mesh.local.spec import MeshSpec, StubSpec
 from meshchaos.mesh.local.world import RESTART_AFTER, LocalReplica, ProxyResources, World
-from meshchaos.mesh.objects import Manifest, Ref, labels_of, ref_of
+from meshchaos.mesh.objects import Manifest, Ref, annotations_of, labels_of, ref_of
+from meshchaos.mesh.proxy_marks import CERTIFICATE, EXPIRED, STOPPED, UPDATES
 
 _EVERYTHING = frozenset({"Pod"})
 """A kind whose change can touch every family of resources."""
@@ -104,6 +105,8 @@ class ControlPlane:
             self._add(fresh)
             try:
                 kinds = {event.ref.kind for event in transaction.events}
+                marked = self._obey_marks(transaction.events)
+                await self._certify([s for s in marked if s.local.expired != before[s.name].expired])
                 if KIND in kinds:
                     if self._keys.inside(transaction.objects()):
                         await self._plain_side()
@@ -112,11 +115,12 @@ class ControlPlane:
             except BaseException:
                 for state in fresh:
                     del self._replicas[state.name]
+                self._obey_marks([Event(event.ref, event.after, event.before) for event in transaction.events])
                 for name, local in before.items():
                     self._replicas[name].local = local
                 raise
             transaction.commit()
-            self._note(transaction.events, changed)
+            self._note(transaction.events, {*(proxy.name for proxy in changed), *(state.name for state in marked)})
             self._remove(removed)
         for state in fresh:
             self._background(self._bring_up(state))
@@ -257,7 +261,8 @@ class ControlPlane:
     def renew(self) -> None:
         """What comes round: identities, of which those that are not due stay as they are, and issuers' keys."""
         for state in self._replicas.values():
-            self._launcher.offer_secrets(state)
+            if not state.stale:
+                self._launcher.offer_secrets(state)
         self._background(self.refresh_keys())
 
     async def certify(self, names: Sequence[str], *, expired: bool) -> None:
@@ -268,7 +273,7 @@ class ControlPlane:
         for state in states:
             state.expired = expired
             self._launcher.offer_secrets(state, fresh=True)
-        await asyncio.gather(*(taken(state.proxy, [("secrets", IDENTITY)]) for state in states if state.proxy))
+        await self._certify(states)
 
     def _named(self, names: Sequence[str]) -> list[ReplicaState]:
         for name in names:
@@ -319,6 +324,29 @@ class ControlPlane:
             state = self._replicas.get(f"{event.ref.name}.{event.ref.namespace}")
             if event.ref.kind == "Pod" and event.after is not None and state is not None:
                 state.local = replace(state.local, labels=labels_of(event.after))
+
+    def _obey_marks(self, events: Sequence[Event]) -> list[ReplicaState]:
+        """Proxies that their Pods' marks now say something else of; a certificate is offered at once."""
+        found = []
+        for event in events:
+            state = self._replicas.get(f"{event.ref.name}.{event.ref.namespace}")
+            if event.ref.kind != "Pod" or event.after is None or state is None or not _has_proxy(state):
+                continue
+            marks = annotations_of(event.after)
+            expired, stale = marks.get(CERTIFICATE) == EXPIRED, marks.get(UPDATES) == STOPPED
+            if (expired, stale) == (state.local.expired, state.stale):
+                continue
+            found.append(state)
+            state.stale = stale
+            if expired != state.local.expired:
+                state.local = replace(state.local, expired=expired)
+                state.expired = expired
+                self._launcher.offer_secrets(state, fresh=True)
+        return found
+
+    async def _certify(self, states: Iterable[ReplicaState]) -> None:
+        """Waits until these proxies have the certificates that they were offered."""
+        await asyncio.gather(*(taken(state.proxy, [("secrets", IDENTITY)]) for state in states if state.proxy))
 
     def _concerned(self, events: Sequence[Event]) -> Iterable[ReplicaState]:
         """Replicas whose configuration the events can touch; an EnvoyFilter's are chosen by its selector."""
@@ -401,8 +429,7 @@ class ControlPlane:
             del self._replicas[state.name]
             self._placement.gone(state.local)
 
-    def _note(self, events: Sequence[Event], changed: Sequence[RunningProxy]) -> None:
-        names = {proxy.name for proxy in changed}
+    def _note(self, events: Sequence[Event], names: Set[str]) -> None:
         for event in events:
             self._touched[event.ref] = self._touched.get(event.ref, set()) | names
 

@@ -51,6 +51,8 @@ class ReplicaState:
     stopped: bool = False
     expired: bool = False
     """It was given a certificate that is past its end."""
+    stale: bool = False
+    """Its proxy gets nothing new, by a mark of its Pod."""
 
     @property
     def name(self) -> str:
@@ -58,8 +60,10 @@ class ReplicaState:
 
     @property
     def takes_updates(self) -> bool:
-        """Its proxy runs, and was not killed a moment ago."""
+        """Its proxy runs, was not killed a moment ago, and is not kept from what is new."""
         envoy = self.envoy
+        if self.stale:
+            return False
         return self.proxy is not None and not self.stopped and envoy is not None and envoy.running and not envoy.wanted
 
     def processes(self) -> list[Process]:

@@ -92,7 +92,8 @@ class LocalReplica:
     ``directory``: the proxy's private folder (absolute, short, gone with the mesh). ``logs``: the folder for
     ``access.log``, ``envoy.log``, ``app.log``, which stays. ``admin``: path of the admin socket. ``xds``: path of the
     supervisor's xDS socket. ``routes``: folder of inbound route configurations by file, empty for none. ``serving``:
-    whether it is an endpoint now (ready, not killed).
+    whether it is an endpoint now (ready, not killed). ``expired``: its certificate is past its end, by a mark of its
+    Pod.
     """
 
     name: str
@@ -113,6 +114,7 @@ class LocalReplica:
     routes: str = ""
     restarts: int = 0
     """How often its program or proxy was started again in place."""
+    expired: bool = False
 
     @property
     def identity(self) -> str:

@@ -17,6 +17,7 @@ from meshchaos.mesh.local.translate.envoy_filters import concerns
 from meshchaos.mesh.local.translate.gateway import gateway_route_configurations
 from meshchaos.mesh.local.translate.inbound import inbound_listener
 from meshchaos.mesh.local.translate.index import Index
+from meshchaos.mesh.local.translate.marks import renewed
 from meshchaos.mesh.local.translate.outbound import gateway_listeners, sidecar_listeners
 from meshchaos.mesh.local.translate.telemetry import with_telemetry
 from meshchaos.mesh.local.translate.virtual_hosts import inbound_routes, sidecar_routes
@@ -78,7 +79,7 @@ def listeners(index: Index, replica: LocalReplica) -> dict[str, Mapping[str, Any
         made = gateway_listeners(index, replica)
     else:
         made = [inbound_listener(index, replica), *sidecar_listeners(index, replica)]
-    return {str(listener["name"]): listener for listener in with_telemetry(index, replica, made)}
+    return {str(one["name"]): renewed(replica, one) for one in with_telemetry(index, replica, made)}
 
 
 def outbound_routes(index: Index, replica: LocalReplica) -> dict[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ from meshchaos.mesh.istio.destination_rules import subset as subset_of
 from meshchaos.mesh.istio.destination_rules import traffic_policy
 from meshchaos.mesh.istio.services import Service, ServicePort
 from meshchaos.mesh.local.translate.index import Index, Target
+from meshchaos.mesh.local.translate.marks import renewed
 from meshchaos.mesh.local.translate.names import (
     BLACK_HOLE_CLUSTER,
     PASSTHROUGH_CLUSTER,
@@ -43,7 +44,7 @@ TUNNEL_LISTENER = "connect_http"
 
 def clusters(index: Index, replica: LocalReplica) -> dict[str, Json]:
     """All clusters of a proxy by name. The outbound ones are shared (the same objects) by like clients."""
-    result = dict(_outbound(index, replica))
+    result = {name: renewed(replica, cluster) for name, cluster in _outbound(index, replica).items()}
     result[BLACK_HOLE_CLUSTER] = _BLACK_HOLE
     result[PASSTHROUGH_CLUSTER] = _PASSTHROUGH
     if not replica.gateway:
