@@ -56,6 +56,7 @@ from meshchaos.faults.kind import (
     Placement,
     Probe,
     Proof,
+    StaleProof,
     WeightsProof,
 )
 from meshchaos.history.records import FaultRecord, GeneratorHealth, History, Injection, PhaseRecord
