@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import json
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -55,6 +56,10 @@ class Proof(Protocol):
     def words(self) -> str: ...
     @property
     def probe(self) -> Probe | None: ...
+    @property
+    def field(self) -> str: ...
+    @property
+    def mark(self) -> str: ...
 
 
 class Asked(Protocol):
@@ -100,7 +105,7 @@ class ConfigProver:
         for watched in [one for one in self._watched if one.differs is None]:
             at = time.time()
             try:
-                differs = tuple(differences(watched.before, self._runs(watched.proxy)))
+                differs = self._shows(watched.before, self._runs(watched.proxy))
             except EvidenceError:
                 if watched.proxy.name in {proxy.name for proxy in self._mesh.proxies()}:
                     raise
@@ -135,6 +140,16 @@ class ConfigProver:
             lines.insert(0, f"a probe, {asked}, got {self._answer} before and {self._changed[0]} during it")
         lines += self._differences()
         return replace(record, shown=tuple(lines))
+
+    def _shows(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+        """What differs, that which counts first; empty where nothing that counts does."""
+        field, mark = self._proof.field, self._proof.mark
+        lines = tuple(differences(before, now))
+        fit = tuple(line for line in lines if field and re.search(field, line))
+        came = bool(mark) and mark in json.dumps(now) and mark not in json.dumps(before)
+        if (field or mark) and not fit and not came:
+            return ()
+        return (*fit, *(line for line in lines if line not in fit))
 
     def _differences(self) -> list[str]:
         """A line for each thing that differs, once for all proxies that show the same."""

@@ -30,11 +30,12 @@ def _fields(before: Mapping[str, Any], after: Mapping[str, Any], path: str) -> I
 
 
 def _elements(before: Sequence[Any], after: Sequence[Any], path: str) -> Iterator[str]:
-    if len(before) == len(after):
-        for number, (one, other) in enumerate(zip(before, after, strict=True)):
-            yield from differences(one, other, f"{path}[{number}]")
-        return
     olds, news = _by_name(before), _by_name(after)
+    if len(before) == len(after):
+        names = list(news) if news and olds and list(news) == list(olds) else range(len(before))
+        for name, one, other in zip(names, before, after, strict=True):
+            yield from differences(one, other, f"{path}[{name}]")
+        return
     if olds is None or news is None:
         yield f"{path}: {len(before)} elements -> {len(after)}"
         return

@@ -70,6 +70,7 @@ class AuthorizationKind:
             edge.servers,
             felt_by=others or f"{who}, calling {edge.service}",
             probe=_probe(calls, edge, mesh, denied=spec.deny is not None),
+            named=True,
         )
 
     def _own(self, spec: AuthorizationSpec, mesh: Snapshot, context: FaultContext) -> Placement:
@@ -90,6 +91,7 @@ class AuthorizationKind:
             meant,
             felt_by=f"clients of {', '.join(one.name for one in meant)}",
             probe=None,
+            named=False,
         )
 
 
@@ -104,7 +106,9 @@ def _placement(
     *,
     felt_by: str,
     probe: Probe | None,
+    named: bool,
 ) -> Placement:
+    """``named``: proxies run the policy under its name, which they do for one with rules."""
     edge, words = said
     return Placement(
         id=context.id,
@@ -118,6 +122,8 @@ def _placement(
             section="listeners",
             resources="virtualInbound",
             words=f"the AuthorizationPolicy {context.id} ({words})",
+            field="" if named else "rbac",
+            mark=context.id if named else "",
             probe=probe,
         ),
         felt_by=(felt_by,),

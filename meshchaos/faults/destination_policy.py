@@ -25,6 +25,11 @@ from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Snapshot, Workload
 
 _DEFAULT_MAX_EJECTION = 10
+_ENVOYS = {
+    "connectionPool": r"circuit_breakers|connect_timeout|max_requests|protocol_options|connection_options",
+    "outlierDetection": r"outlier_detection|common_lb_config",
+}
+"""Where an Envoy's cluster has what is changed."""
 """Per cent; Istio's and Envoy's, when nobody says."""
 
 Values = dict[tuple[str, ...], Any]
@@ -110,6 +115,7 @@ class DestinationPolicyKind:
                 section="clusters",
                 resources=clusters_of(edge),
                 words=f"the cluster of {edge.service.name}:{edge.port.number} with {key} {said}",
+                field=_ENVOYS[key],
             ),
             felt_by=tuple(one.name for one in clients)
             if edge.source

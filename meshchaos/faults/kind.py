@@ -57,7 +57,8 @@ class ConfigProof:
     ``proxies``: Pod names (``name.namespace``), each of which must show it. ``section``: of what; ``resources``: a
     regular expression for the full name of a cluster, listener or secret, for routes that of the cluster they lead to.
     ``words`` say what they run then ("route to ratings:9080 with timeout 0.5s"). With ``probe`` its answer must change,
-    too.
+    too. Not any change will do: one of what differs has to fit ``field`` (a regular expression, searched in
+    ``evidence.differences``'s lines), or ``mark`` has to have come into it; both empty: any.
     """
 
     proxies: tuple[str, ...]
@@ -65,6 +66,8 @@ class ConfigProof:
     resources: str
     words: str
     probe: Probe | None = None
+    field: str = ""
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class MtlsKind:
                 section="listeners",
                 resources="virtualInbound",
                 words=f"mutual TLS in mode {spec.mode}",
+                field="filter_chains",
                 probe=probe,
             ),
             felt_by=(f"every client of {', '.join(one.name for one in changing)} that speaks otherwise",),

@@ -85,6 +85,7 @@ class RequestAuthenticationKind:
                 section="listeners",
                 resources=".*" if server.gateway else "virtualInbound",
                 words=f"the RequestAuthentication {context.id} (tokens of {issuers})",
+                field="jwt_authn",
                 probe=probe,
             ),
             felt_by=(f"clients of {server.name} that send a token",),

@@ -28,6 +28,8 @@ from meshchaos.mesh.istio import virtual_services as vs
 from meshchaos.mesh.seam import Snapshot
 
 HTTP = ("spec", "http")
+_ENVOYS = {"retries": r"\.retry_policy\b", "timeout": r"\.timeout\b"}
+"""Where an Envoy's route has what is changed."""
 
 
 @spec
@@ -107,6 +109,8 @@ def _place(key: str, found: Survey, context: FaultContext, policy: _Policy) -> P
             section="routes",
             resources=clusters_of(edge),
             words=f"the route to {edge.service.name}:{edge.port.number} with {words}",
+            field=_ENVOYS[key],
+            mark=context.id,
         ),
         felt_by=felt_by(found),
         warnings=warnings_of(found, changes),

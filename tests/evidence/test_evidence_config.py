@@ -123,3 +123,21 @@ def test_elements_of_a_list_are_told_by_their_names() -> None:
 def test_where_it_comes_from_is_told_only_where_nothing_else_differs() -> None:
     assert list(differences({"metadata": 1, "x": 1}, {"metadata": 2, "x": 2})) == ["x: 1 -> 2"]
     assert list(differences({"metadata": 1, "x": 1}, {"metadata": 2, "x": 1})) == ["metadata: 1 -> 2"]
+
+
+def test_another_change_than_the_faults_proves_nothing() -> None:
+    for proof, wrong, right in (
+        (replace(PROOF, field=r"\.timeout\b"), {"retry_policy": {"num_retries": 1}}, {"timeout": "1s"}),
+        (replace(PROOF, mark="chaos-1-0"), {"name": "theirs"}, {"name": "chaos-1-0"}),
+    ):
+        mesh = FakeMesh()
+        prover = ConfigProver(mesh, proof)
+        for proxy in mesh.there:
+            proxy.runs = dump(**wrong)
+        prover.collect()
+        with pytest.raises(EvidenceError, match="was not seen"):
+            prover.finish(RECORD)
+        for proxy in mesh.there:
+            proxy.runs = dump(**{**wrong, **right})
+        prover.collect()
+        assert prover.finish(RECORD).shown[0] == "2 proxies ran a timeout"
