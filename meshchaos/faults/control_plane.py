@@ -139,7 +139,11 @@ def _new_host(name: str, host: str, namespace: str) -> Manifest:
 
 
 def _probe(workload: Workload, mesh: Snapshot) -> Probe | None:
-    """A call that nobody else can answer in the workload's stead; None where there is none."""
+    """A call that nobody else can answer in the workload's stead; None where there is none. Nobody speaks mutual TLS to
+    a gateway.
+    """
+    if workload.gateway:
+        return None
     callers = [one for one in mesh.workloads if one.sidecar and not one.gateway and one.name != workload.name]
     for service in services(mesh.objects, mesh.domain):
         ports = [port for port in service.ports if may_be_http(port.protocol)]

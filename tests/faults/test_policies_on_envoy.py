@@ -409,6 +409,14 @@ def test_a_certificate_is_past_its_end_and_renewed(mesh: LocalMesh) -> None:
     wait_for(mesh, "details-v1", RATINGS, 200)
 
 
+def test_a_gateway_has_no_certificate_that_servers_take(mesh: LocalMesh) -> None:
+    assert ask(mesh, "gateway", PAGE)[0] == 200
+    with faults(mesh, (CERTIFICATES, CertificateSpec("istio-ingressgateway.istio-system"))) as proofs:
+        wait_for(mesh, "gateway", PAGE, 503)
+    proved(proofs, "ran a certificate that is past its end; it shows what the proxies run")
+    wait_for(mesh, "gateway", PAGE, 200)
+
+
 def test_a_proxy_gets_nothing_new(mesh: LocalMesh) -> None:
     with faults(mesh, (CONTROL_PLANE, ControlPlaneSpec("reviews-v3"))) as proofs:
         assert ask(mesh, "reviews-v3", RATINGS)[0] == 200

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from meshchaos.mesh.istio.hosts import fqdn
 from meshchaos.mesh.istio.order import namespace_of, oldest_first, visible
 from meshchaos.mesh.istio.ports import Protocol, protocol
 from meshchaos.mesh.istio.services import Service, ServicePort, StaticEndpoint
@@ -62,7 +61,8 @@ def services_of_entry(entry: Manifest, trust_domain: str = "cluster.local") -> l
             endpoints=endpoints,
             identities=tuple(spec.get("subjectAltNames") or ()),
         )
-        for host in (fqdn(str(name), namespace) for name in spec.get("hosts") or ())
+        # As written: unlike other objects' hosts, a short name is not completed.
+        for host in (str(name).lower() for name in spec.get("hosts") or ())
     ]
 
 

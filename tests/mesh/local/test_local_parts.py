@@ -172,6 +172,7 @@ def test_a_spec_survives_json() -> None:
             "b": ProgramSpec((sys.executable, "-V"), 80, {"TOKEN": "x"}),
         },
         inject_all=True,
+        endpoints=("10.1.0.0/16",),
         seed=7,
     )
     assert MeshSpec.loads(spec.dumps()) == spec

@@ -16,12 +16,13 @@ from small_mesh import NAMESPACE, small, until
 from tokens import Issuer
 
 from meshchaos.mesh.apply import apply_change, undo_change
-from meshchaos.mesh.changes import Create
+from meshchaos.mesh.changes import MISSING, Create, EditObject, SetField, recorded
 from meshchaos.mesh.local.admin import AdminClient
 from meshchaos.mesh.local.client import LocalMesh
 from meshchaos.mesh.local.spec import ProgramSpec
 from meshchaos.mesh.local.world import LocalReplica
-from meshchaos.mesh.objects import Manifest
+from meshchaos.mesh.objects import Manifest, Ref
+from meshchaos.mesh.proxy_marks import CERTIFICATE, EXPIRED
 
 pytestmark = pytest.mark.envoy
 ISSUER = "https://issuer.example"
@@ -195,6 +196,22 @@ class TestCertificates:
         until(lambda: get(mesh) == 503, "new connections are refused")
         mesh.certify([name])
         until(lambda: get(mesh) == 200, "the mesh is whole again")
+
+
+def test_the_mesh_itself_renews_a_certificate_whose_run_is_gone(mesh: LocalMesh) -> None:
+    assert get(mesh) == 200
+    pod = Ref("Pod", NAMESPACE, replica(mesh, "api").name)
+    mark = EditObject(pod, (SetField(("metadata", "annotations", CERTIFICATE), MISSING, EXPIRED),))
+    change = recorded(mesh.get(pod), mark)
+    mesh.journal.open("run-9", "tester@here", [change], 2.0)
+    apply_change(mesh, change, "run-9")
+    assert mesh.confirm([change], present=True, timeout=5).proxies == (f"{pod.name}.{NAMESPACE}",)
+    until(lambda: get(mesh) == 503, "new connections are refused")
+    until(lambda: not mesh.journal.entries(), "the entry is closed")
+    until(lambda: get(mesh) == 200, "the mesh is whole again")
+    assert CERTIFICATE not in mesh.get(pod)["metadata"].get("annotations", {})
+    assert any("run-9" in line for line in mesh.trouble())
+    mesh.journal.close("run-9")
 
 
 def test_policies_are_changes_that_are_confirmed_and_undone(mesh: LocalMesh) -> None:

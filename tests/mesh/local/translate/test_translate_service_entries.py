@@ -231,6 +231,12 @@ def test_kubernetes_goes_before_it_and_the_oldest_namespace_decides() -> None:
     assert "127.0.0.2" not in str(found)
 
 
+def test_a_short_name_is_a_name_of_its_own() -> None:
+    found = outbound_routes(index(entry({"address": "127.0.0.1"}, hosts=("api",))), PAGE)["http_proxy"]
+    (host,) = [one for one in found["virtual_hosts"] if one["name"] == "api:8080"]
+    assert host["domains"] == ["api:8080", "api.:8080"]
+
+
 def test_entries_of_one_host_in_one_namespace_are_put_together() -> None:
     first = entry({"address": "127.0.0.1"})
     more = entry({"address": "127.0.0.2"}, name="more", ports=[{"number": 9090, "name": "grpc", "protocol": "grpc"}])
