@@ -77,7 +77,7 @@ class ProbeAsk:
     def __str__(self) -> str:
         who = ", ".join(self.sources) or f"everybody but {', '.join(self.but)}"
         more = [*(self.methods if self.methods != ("GET",) else ()), *self.paths[:_SHOWN]]
-        more += [f"and {len(self.paths) - _SHOWN} paths more"] if len(self.paths) > _SHOWN else []
+        more += [f"and {len(self.paths) - _SHOWN} more"] if len(self.paths) > _SHOWN else []
         if len(self.tokens) > 1:
             more.append(f"with {len(self.tokens)} tokens")
         elif self.tokens[0].kind != "none":

@@ -73,7 +73,16 @@ def probes_for(ask: ProbeAsk, mesh: Snapshot, namespace: str, *, room: int = MOS
             if way is None:
                 left_out.append(f"gateway: no route leads from it to {service}")
                 continue
-        cells += _cells(ask, caller, service, port, way=way, namespace=namespace)
+        lost = [path for path in ask.paths if way is not None and not way.leads(path)]
+        if lost and ask.sources:
+            raise UserError(
+                f"the gateway's routes do not lead {', '.join(lost)} to {service}: it answers by itself, and no policy "
+                f"is asked; leave it out, or name a path such as {way.path if way is not None else '/'}"
+            )
+        left_out += [f"gateway: its routes do not lead {path} to {service}" for path in lost]
+        cells += [
+            cell for cell in _cells(ask, caller, service, port, way=way, namespace=namespace) if cell.path not in lost
+        ]
     if not cells:
         raise UserError(f"there is nobody to call {ask.to}: {'; '.join(left_out) or 'no service is there'}")
     if len(cells) > room:
