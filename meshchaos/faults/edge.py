@@ -12,7 +12,8 @@ from meshchaos.errors import CannotPlace
 from meshchaos.faults.matching import Match
 from meshchaos.mesh.istio import destination_rules
 from meshchaos.mesh.istio.ports import may_be_http, target_port
-from meshchaos.mesh.istio.services import Service, ServicePort, find_service, workloads_of
+from meshchaos.mesh.istio.service_entries import entry_services
+from meshchaos.mesh.istio.services import Service, ServicePort, find_service, services, workloads_of
 from meshchaos.mesh.istio.workloads import find_workloads
 from meshchaos.mesh.seam import Replica, Snapshot, Workload
 
@@ -123,6 +124,30 @@ def resolve(fault: HttpFault, mesh: Snapshot, namespace: str) -> Edge:
         subset_labels=subset_labels,
         source=source_of(fault.sources, mesh, namespace) if fault.sources else None,
     )
+
+
+def resolve_for_clients(fault: HttpFault, mesh: Snapshot, namespace: str) -> Edge:
+    """As ``resolve``, for faults in the clients' proxies: ``to`` may also be a host of a ServiceEntry, whose servers
+    are nobody's here.
+    """
+    kubernetes = {service.host for service in services(mesh.objects, mesh.domain)}
+    host, colon, wanted = fault.to.partition(":")
+    entries = entry_services(mesh.objects, namespace, kubernetes, mesh.trust_domain)
+    service = next((one for one in entries if one.host == host.lower()), None)
+    if service is None:
+        return resolve(fault, mesh, namespace)
+    for what in ("subset", "workload", "replicas"):
+        if getattr(fault, what) is not None:
+            raise CannotPlace(f"{what}: the servers of {host}, a host of a ServiceEntry, are not told apart here")
+    known = [port for port in service.ports if not colon or wanted in (str(port.number), port.name)]
+    if not known:
+        there = ", ".join(f"{port.number} ({port.name})" for port in service.ports)
+        raise CannotPlace(f"{host} has no port {wanted!r}; it has {there}")
+    port = known[0] if colon else _http_port(service)
+    if not may_be_http(port.protocol):
+        raise CannotPlace(f"port {port.number} of {host} is {port.protocol.upper()}, and HTTP faults act on HTTP alone")
+    source = source_of(fault.sources, mesh, namespace) if fault.sources else None
+    return Edge(service, port, servers=(), others=(), target_ports=(), source=source)
 
 
 def choose_replicas(asked: int | float, edge: Edge, seed: int, index: int) -> tuple[Replica, ...]:

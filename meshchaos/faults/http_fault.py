@@ -22,7 +22,7 @@ from meshchaos.experiment.fields import (
 from meshchaos.experiment.model import SpecKind
 from meshchaos.faults import client_side, server_side
 from meshchaos.faults.combining import combine
-from meshchaos.faults.edge import Edge, HttpFault, resolve, same_edge
+from meshchaos.faults.edge import Edge, HttpFault, resolve_for_clients, same_edge
 from meshchaos.faults.kind import FaultContext, Placement
 from meshchaos.faults.matching import Match
 from meshchaos.mesh.seam import Snapshot
@@ -83,7 +83,7 @@ class HttpFaultKind:
     def place(self, spec: Any, mesh: Snapshot, context: FaultContext) -> Placement:
         """Where the fault goes and what proves it. Raises UserError, CannotPlace."""
         fault = fault_of(spec)
-        edge = resolve(fault, mesh, context.namespace)
+        edge = resolve_for_clients(fault, mesh, context.namespace)
         bare = server_side.unable(edge)
         if fault.at == "server" and bare:
             raise CannotPlace(f"at: server needs a sidecar, and {bare}; name a workload that has one, or at: client")

@@ -14,7 +14,7 @@ from meshchaos.errors import CannotPlace
 from meshchaos.experiment.fields import About, OneOrMany, Text, spec
 from meshchaos.experiment.model import SpecKind
 from meshchaos.faults.client_side import copy_name, new_virtual_service
-from meshchaos.faults.edge import Edge, HttpFault, Source, identity_of, resolve
+from meshchaos.faults.edge import Edge, HttpFault, Source, identity_of, resolve_for_clients
 from meshchaos.faults.kind import FaultContext, PartitionProof, Placement
 from meshchaos.faults.narrowing import narrowed_matches
 from meshchaos.faults.route_policy import clusters_of, felt_by, proxies_of, warnings_of
@@ -49,7 +49,7 @@ class PartitionKind:
     def place(self, spec: PartitionSpec, mesh: Snapshot, context: FaultContext) -> Placement:
         """The dead end, the routes that lead there, and what shows it. Raises UserError, CannotPlace."""
         fault = HttpFault(to=spec.to, sources=tuple(spec.from_))
-        edge = resolve(fault, mesh, context.namespace)
+        edge = resolve_for_clients(fault, mesh, context.namespace)
         found = survey(fault, edge, mesh)
         dead = f"{context.id}.partition.invalid"
         changes, names = _routes(found, context, {"host": dead, "port": {"number": edge.port.number}})

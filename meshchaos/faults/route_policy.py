@@ -16,7 +16,7 @@ from meshchaos.errors import CannotPlace
 from meshchaos.experiment.fields import About, Duration, OneOrMany, PositiveDuration, Text, spec
 from meshchaos.experiment.model import SpecKind
 from meshchaos.faults.client_side import new_virtual_service
-from meshchaos.faults.edge import Edge, HttpFault, resolve
+from meshchaos.faults.edge import Edge, HttpFault, resolve_for_clients
 from meshchaos.faults.kind import ConfigProof, FaultContext, Placement
 from meshchaos.faults.narrowing import narrowed_matches
 from meshchaos.faults.owners import reconciler
@@ -65,7 +65,7 @@ class RoutePolicyKind:
     def place(self, spec: Any, mesh: Snapshot, context: FaultContext) -> Placement:
         """Where the policy is changed and what shows it. Raises UserError, CannotPlace."""
         fault = HttpFault(to=spec.to, sources=tuple(spec.from_))
-        found = survey(fault, resolve(fault, mesh, context.namespace), mesh)
+        found = survey(fault, resolve_for_clients(fault, mesh, context.namespace), mesh)
         policy = _retries(spec) if isinstance(spec, RetriesSpec) else _timeout(spec)
         return _place(self.kind.key, found, context, policy)
 

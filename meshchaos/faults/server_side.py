@@ -29,6 +29,8 @@ XFCC = "x-forwarded-client-cert"
 
 def unable(edge: Edge) -> str | None:
     """Why the fault cannot sit at the server; None: it can."""
+    if edge.service.entry:
+        return f"{edge.service} is a host of a ServiceEntry, whose servers are not ours"
     bare = [one.name for one in edge.servers if not one.sidecar]
     if not bare:
         return None

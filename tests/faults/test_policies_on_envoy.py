@@ -439,3 +439,40 @@ def test_a_stale_proxy_goes_by_what_it_knew_and_catches_up(mesh: LocalMesh) -> N
     assert ask(mesh, "reviews-v3", RATINGS)[0] == 418
     mesh.replace({**mesh.get(ref), "spec": before["spec"]})
     assert ask(mesh, "reviews-v3", RATINGS)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "words"),
+    [
+        ((TIMEOUT, TimeoutSpec("api.example.com", 0.1)), 504, "with timeout 0.1s"),
+        (
+            (PARTITION, PartitionSpec("api.example.com", ("productpage",))),
+            503,
+            "1 request failed to connect (1 with UF)",
+        ),
+    ],
+    ids=["timeout", "partition"],
+)
+def test_a_host_of_a_service_entry(mesh: LocalMesh, fault: tuple[FaultKind, Any], status: int, words: str) -> None:
+    (details,) = [one for one in mesh.world().replicas if one.workload == "details-v1"]
+    address, _, port = details.applications[9080].rpartition(":")
+    entry = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "ServiceEntry",
+        "metadata": {"name": "api"},
+        "spec": {
+            "hosts": ["api.example.com"],
+            "resolution": "STATIC",
+            "ports": [{"number": 80, "name": "http", "protocol": "HTTP", "targetPort": int(port)}],
+            "endpoints": [{"address": address}],
+        },
+    }
+    url = "http://api.example.com/"
+    with faults(mesh, (APPLY, ApplySpec((entry,)))):
+        assert ask(mesh, "productpage-v1", url)[:2] == (200, "details-v1")
+        with faults(mesh, fault) as proofs:
+            assert ask(mesh, "productpage-v1", url)[0] == status
+        assert ask(mesh, "productpage-v1", url)[0] == 200
+    assert len(proofs) == 1
+    assert proofs[0].verdict is Verdict.PASS
+    assert words in proofs[0].reason

@@ -417,6 +417,54 @@ class TestPartition:
             PartitionSpec("ratings", ()).check()
 
 
+PAYMENTS = manifest(
+    "ServiceEntry",
+    "payments",
+    {
+        "hosts": ["payments.example.com"],
+        "resolution": "STATIC",
+        "ports": [
+            {"number": 80, "name": "http", "protocol": "HTTP"},
+            {"number": 5432, "name": "db", "protocol": "TCP"},
+        ],
+        "endpoints": [{"address": "127.0.0.1"}],
+    },
+)
+
+
+class TestHostsOfServiceEntries:
+    def test_a_delay_is_in_the_clients_proxies(self) -> None:
+        mesh = bookinfo(PAYMENTS)
+        placement = DELAY.place(DelaySpec("payments.example.com", 1.0), mesh, CONTEXT)
+        assert placement.at == "client"
+        assert "whose servers are not ours" in placement.reason
+        (owner,) = made(placement, mesh)
+        assert owner["spec"]["hosts"] == ["payments.example.com"]
+        assert owner["spec"]["http"][0]["route"] == [{"destination": {"host": "payments.example.com"}}]
+
+    def test_a_partition(self) -> None:
+        mesh = bookinfo(PAYMENTS)
+        placement = PARTITION.place(PartitionSpec("payments.example.com:80", ("reviews-v3",)), mesh, CONTEXT)
+        dead, owner = made(placement, mesh)
+        assert dead["kind"] == "ServiceEntry"
+        assert owner["spec"]["http"][0]["match"][0]["sourceLabels"] == {"app": "reviews", "version": "v3"}
+
+    @pytest.mark.parametrize(
+        ("spec", "words"),
+        [
+            (
+                DelaySpec("payments.example.com", 1.0, at="server"),
+                "a host of a ServiceEntry, whose servers are not ours",
+            ),
+            (DelaySpec("payments.example.com", 1.0, workload="ratings-v1"), "workload: the servers of payments.exam"),
+            (DelaySpec("payments.example.com:db", 1.0), "port 5432 of payments.example.com is TCP"),
+            (DelaySpec("payments.example.com:90", 1.0), "has no port '90'; it has 80 (http), 5432 (db)"),
+        ],
+    )
+    def test_what_cannot_be(self, spec: DelaySpec, words: str) -> None:
+        assert words in refused(DELAY, spec, bookinfo(PAYMENTS))
+
+
 class TestControlPlane:
     MESH = replace(bookinfo(), marks=frozenset({CERTIFICATE, UPDATES}))
 
