@@ -97,6 +97,11 @@ class Stage(Shop):
         data: dict[str, Any] = json.loads((self.folder / name).read_text("utf-8"))
         return data
 
+    def read_list(self, name: str) -> list[Any]:
+        """The same that holds a list."""
+        data: list[Any] = json.loads((self.folder / name).read_text("utf-8"))
+        return data
+
     def nothing_left(self) -> None:
         """No process, no folder of a mesh, nothing to heal."""
         wait_for(lambda: not self.processes(), "no process is left", 30)
