@@ -19,6 +19,7 @@ from meshchaos.checks.edge import EdgeCheck, shown
 from meshchaos.checks.kind import Check, CheckContext, Finding, Verdict
 from meshchaos.checks.naming import edge_name, mistake, phases_of
 from meshchaos.checks.sentences import THIS_RUN
+from meshchaos.checks.tries import Tries, tries_of
 from meshchaos.experiment.fields import About, OneOrMany, PositiveDuration, Text, spec
 from meshchaos.experiment.model import Expectation, SpecKind
 from meshchaos.history.asks import EdgeAsk
@@ -69,19 +70,26 @@ class TimeoutCheck(EdgeCheck):
             )
             raise self._untested(phase, text)
         ended = {one.line.request_id for one in edge.received if DEADLINE in one.line.details}
-        late = [one for one in reached if one.line.duration > self._latest(one)]
+        tries = Tries((), (), (), 0)
+        if self.per_try:
+            tries = tries_of(edge, phase, after=self.after, tolerance=self.tolerance, early=EARLY)
+        late = [one for one in reached if one.line.duration > self._latest(one)] + list(tries.late)
         early = [one for one in reached if "UT" in one.line.flags and one.line.duration < self.after - self.tolerance]
         cut = [one for one in reached if self._is_cut(one, ended)]
-        let = [one for one in reached if not self._is_cut(one, ended) and self._is_let(one)]
+        let = [one for one in reached if not self._is_cut(one, ended) and self._is_let(one)] + list(tries.let)
         flagged = sum("UT" in one.line.flags for one in cut)
+        cuts = len(cut) + len(tries.cut)
+        # With a timeout for each attempt it is attempts that are open then, of as many as anybody tells.
+        opened = cuts + len(let) + len(late) if self.per_try else len(reached)
+        noun = "attempt" if self.per_try else "request"
         longest = max(one.line.duration for one in reached)
         verdict, text = Verdict.PASS, ""
         if late:
             verdict = Verdict.FAIL
             text = (
-                f"{words.count(len(late))} of {words.plural(len(reached), 'request')} still open after "
+                f"{words.count(len(late))} of {words.plural(opened, noun)} still open after "
                 f"{words.seconds(self.after)} lasted longer than {words.seconds(self._latest(late[0]))}, up to "
-                f"{words.seconds(longest)}"
+                f"{words.seconds(max(one.line.duration for one in late))}"
             )
         elif early:
             verdict = Verdict.FAIL
@@ -89,22 +97,25 @@ class TimeoutCheck(EdgeCheck):
                 f"{words.plural(len(early), 'request')} were cut already after "
                 f"{words.seconds(min(one.line.duration for one in early))}, before {words.seconds(self.after)}"
             )
-        elif len(let) > max(1.0, SLACK * len(reached)):
+        elif len(let) > max(1.0, SLACK * opened):
             verdict = Verdict.FAIL
             text = (
-                f"{words.count(len(let))} of {words.plural(len(reached), 'request')} still open after "
+                f"{words.count(len(let))} of {words.plural(opened, noun)} still open after "
                 f"{words.seconds(self.after)} were not cut by the proxy: they got an answer, up to "
                 f"{words.seconds(max(one.line.duration for one in let))}"
             )
-        elif len(cut) < FEWEST:
+        elif cuts < FEWEST:
             verdict = Verdict.INCONCLUSIVE
-            text = f"only {words.plural(len(cut), 'request')} were cut, which shows too little (at least {FEWEST})"
+            text = f"only {words.plural(cuts, noun)} were cut, which shows too little (at least {FEWEST})"
+            if tries.untold:
+                text += (
+                    f"; of {words.plural(tries.untold, 'more attempt')} that were tried again no server's proxy tells"
+                )
         else:
-            which = "each attempt" if self.per_try else "the request"
             text = (
-                f"{THIS_RUN} {words.count(len(cut))} of {words.plural(len(reached), 'request')} still open after "
-                f"{words.seconds(self.after)} were cut by the proxy, {which} within {words.seconds(self.tolerance)}; "
-                f"the longest lasted {words.seconds(longest)}"
+                f"{THIS_RUN} {words.count(cuts)} of {words.plural(opened, noun)} still open after "
+                f"{words.seconds(self.after)} were cut by the proxy, within {words.seconds(self.tolerance)}; "
+                f"the longest request lasted {words.seconds(longest)}"
             )
         return Finding(
             kind=self.kind,
@@ -114,7 +125,7 @@ class TimeoutCheck(EdgeCheck):
             reason=text,
             threshold=self.after,
             estimate=longest,
-            n=len(reached),
+            n=opened,
             unit="s",
             evidence=(
                 f"{words.count(flagged)} with the flag UT and details {self._details()}"
@@ -124,7 +135,12 @@ class TimeoutCheck(EdgeCheck):
                     else ""
                 )
                 + f", of {words.plural(len(lines), 'request')} in all",
-                *shown(late or early or let or cut),
+                *(
+                    [f"{words.count(len(tries.cut))} cut before another attempt, as the servers' proxies tell (DC)"]
+                    if self.per_try
+                    else []
+                ),
+                *shown(late or early or let or cut or tries.cut),
             ),
             line=self.where.line,
         )
@@ -133,7 +149,7 @@ class TimeoutCheck(EdgeCheck):
         """When a request must have ended. With a timeout for each attempt, those before it and the pauses count."""
         if not self.per_try:
             return self.after + self.tolerance
-        attempts = max(1, one.line.attempts)
+        attempts = max(1, one.line.attempts) if one.line.side == "outbound" else 1
         return attempts * (self.after + self.tolerance) + (attempts - 1) * BACKOFF
 
     def _is_cut(self, one: EdgeLine, ended: Container[str]) -> bool:

@@ -220,6 +220,46 @@ def test_a_grpc_timeout_is_cut_by_whichever_proxy_is_first() -> None:
     assert verdicts(judged(TIMEOUT, spec, late, received)) == ["FAIL"]
 
 
+def tried(at: float, *durations: float, status: int = 200, let: bool = False) -> tuple[EdgeLine, list[EdgeLine]]:
+    """A request whose attempts but the last were cut by the client after those durations (``let``: answered by the
+    server itself, with a 503), and its servers' lines.
+    """
+    taken, arrived = 0.0, []
+    for duration in durations:
+        flags, answer = ((), 503) if let else (("DC",), 0)
+        fields = {"flags": flags, "status": answer, "duration": duration, "side": "inbound", "request_id": f"t{at}"}
+        arrived.append(line(at + taken, proxy="stars-2.shop", **fields))
+        taken += duration + 0.02
+    arrived.append(line(at + taken, status, proxy="stars-1.shop", side="inbound", request_id=f"t{at}", duration=0.01))
+    sent = line(at, status, attempts=len(arrived), duration=taken + 0.012, request_id=f"t{at}")
+    return sent, arrived
+
+
+def lines_of(*requests: tuple[EdgeLine, list[EdgeLine]]) -> tuple[list[EdgeLine], list[EdgeLine]]:
+    return [sent for sent, _ in requests], ordered(*(arrived for _, arrived in requests))
+
+
+def test_attempts_that_were_cut_and_tried_again_are_seen_at_the_servers() -> None:
+    spec = TimeoutSpec(to="stars", after=0.2, per_try=True)
+    (found,) = judged(TIMEOUT, spec, *lines_of(*(tried(n, 0.2, 0.199) for n in range(3))))
+    assert found.verdict == "PASS", found.reason
+    assert "6 of 6 attempts still open after 200 ms were cut by the proxy" in found.reason
+    sent, received = lines_of(*(tried(n, 0.2) for n in range(3)))
+    (found,) = judged(TIMEOUT, spec, sent, received)
+    assert (found.verdict, found.n) == ("INCONCLUSIVE", 3)
+    (found,) = judged(TIMEOUT, spec, sent, [one for one in received if one.proxy == "stars-1.shop"])
+    assert found.verdict == "INCONCLUSIVE"
+    assert "of 3 more attempts that were tried again no server's proxy tells" in found.reason
+    late = lines_of(*(tried(n, 0.2, 0.199) for n in range(3)), tried(9, 0.3))
+    (found,) = judged(TIMEOUT, spec, *late)
+    assert found.verdict == "FAIL"
+    assert "1 of 7 attempts still open after 200 ms lasted longer than 250 ms, up to 300 ms" in found.reason
+    let = lines_of(*(tried(n, 0.2, 0.199) for n in range(3)), *(tried(9 + n, 0.24, let=True) for n in range(2)))
+    (found,) = judged(TIMEOUT, spec, *let)
+    assert found.verdict == "FAIL"
+    assert "2 of 8 attempts still open after 200 ms were not cut by the proxy: they got an answer" in found.reason
+
+
 def test_a_breaker_limits_each_proxy_by_itself() -> None:
     spec = CircuitBreakerSpec(to="stars", in_flight=2)
     two = [line(n, duration=1.5, proxy=proxy) for n in range(20) for proxy in ("a.shop", "b.shop")]
