@@ -25,6 +25,10 @@ MOST_AT_ONCE: Final = 5
 """Calls of one cell in flight at most."""
 _STEP: Final = 0.02
 """Seconds between two looks at whether a call is due."""
+_WARMUP: Final = "warmup"
+"""A phase in which every call is made and none judged: a connection that the proxies keep from before a policy changed
+carries one more request by the old one, which is no news of the policy that the run is about.
+"""
 
 
 class Ways(Protocol):
@@ -181,14 +185,16 @@ class Prober:
                     if one.due > now:
                         continue
                     one.due = max(one.due + one.every, now)
-                    if phase in one.during and one.open and one.flying < MOST_AT_ONCE:
+                    wanted = phase == _WARMUP or phase in one.during
+                    if wanted and one.open and one.flying < MOST_AT_ONCE:
                         one.flying += 1
                         calls.create_task(self._call(one, number, phase or ""))
                 await asyncio.sleep(_STEP)
 
     async def _call(self, one: _Cell, number: int, phase: str) -> None:
         identity = probe_id(self._run_id, number, next(self._seq))
-        if one.once:
+        judged = phase != _WARMUP
+        if one.once and judged:
             self._ids[identity] = one
         start = time.time()
         entry = one.entry
@@ -202,7 +208,7 @@ class Prober:
             one.flying -= 1
         one.lost = one.lost or answer.failure == "connect"
         # Begun in one phase and ended in another it met who knows which of them.
-        whole = phase if self._phase() == phase else ""
+        whole = phase if judged and self._phase() == phase else ""
         if not whole:
             self._ids.pop(identity, None)
         elif one.once and 200 <= answer.status < 400:

@@ -86,10 +86,14 @@ class Stage(Shop):
         assert lines[0].startswith("meshchaos: "), error
         return lines[0]
 
+    def newest_folder(self) -> Path:
+        """Where the last run left its result."""
+        paths = (self.folder / "reports").glob("*/result.json")
+        return max(paths, key=lambda path: path.stat().st_mtime_ns).parent
+
     def newest(self) -> dict[str, Any]:
         """The result of the last run."""
-        paths = sorted((self.folder / "reports").glob("*/result.json"), key=lambda path: path.stat().st_mtime_ns)
-        data: dict[str, Any] = json.loads(paths[-1].read_text("utf-8"))
+        data: dict[str, Any] = json.loads((self.newest_folder() / "result.json").read_text("utf-8"))
         return data
 
     def read(self, name: str) -> dict[str, Any]:

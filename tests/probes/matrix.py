@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +72,8 @@ def judged(
     try:
         watch.start()
         prober.start()
+        phase[0] = "warmup"
+        until(lambda: _used_up(folder, probes), "every cell was called in the warm-up")
         start, phase[0] = time.time(), "observe"
         between()
         until(lambda: _enough(folder, probes, calls), "every cell was probed often enough")
@@ -91,6 +94,14 @@ def judged(
         probes=read_probes(folder, told[-2]),  # type: ignore[arg-type]  # the prober's
     )
     return [check.judge(history, alpha=0.05) for check in checks]
+
+
+def _used_up(folder: Path, probes: Sequence[ProbeRecord]) -> bool:
+    """Whether calls enough were made for every connection that proxies kept or opened by the policies before."""
+    if not (folder / FILE).exists():
+        return False
+    made = [Counter(probe.cell for probe in one.probes) for one in read_probes(folder, probes).values()]
+    return all(calls[cell] >= 4 for calls, one in zip(made, probes, strict=True) for cell in range(len(one.cells)))
 
 
 def _enough(folder: Path, probes: Sequence[ProbeRecord], calls: int) -> bool:
