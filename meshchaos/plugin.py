@@ -61,7 +61,8 @@ from meshchaos.faults.kind import (
 )
 from meshchaos.history.records import FaultRecord, GeneratorHealth, History, Injection, PhaseRecord
 from meshchaos.history.samples import Outcome, Samples
-from meshchaos.mesh.changes import MISSING, Change, Create, EditItem, EditObject, InsertNamed, SetField
+from meshchaos.mesh.changes import Change, Create, EditObject
+from meshchaos.mesh.edits import MISSING, EditItem, InsertNamed, SetField
 from meshchaos.mesh.istio.services import Service, ServicePort, find_service, workloads_of
 from meshchaos.mesh.objects import Manifest, Ref, ref_of, selects
 from meshchaos.mesh.seam import Replica, Snapshot, Workload

@@ -27,7 +27,8 @@ from meshchaos.faults.kind import FaultContext, Placement, Proof
 from meshchaos.history.records import FaultRecord, GeneratorHealth, Injection
 from meshchaos.history.samples import ROW, Outcome, Samples
 from meshchaos.load.driver import LoadPlan, Pulse
-from meshchaos.mesh.changes import Change, Create, EditObject, SetField
+from meshchaos.mesh.changes import Change, Create, EditObject
+from meshchaos.mesh.edits import SetField
 from meshchaos.mesh.journal import JournalEntry
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Confirmation, Entry, Proxy, Snapshot

@@ -11,7 +11,8 @@ from meshchaos.experiment.fields import About, spec
 from meshchaos.experiment.model import SpecKind
 from meshchaos.faults.kind import AcceptedProof, FaultContext, Placement
 from meshchaos.faults.owners import reconciler
-from meshchaos.mesh.changes import MISSING, Change, Create, EditObject, SetField, recorded
+from meshchaos.mesh.changes import Change, Create, EditObject, recorded
+from meshchaos.mesh.edits import MISSING, SetField
 from meshchaos.mesh.objects import CLUSTER_SCOPED, Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Snapshot
 

@@ -18,7 +18,8 @@ from meshchaos.faults.narrowing import narrowed_matches
 from meshchaos.faults.owners import reconciler
 from meshchaos.faults.server_side import duration
 from meshchaos.faults.survey import Survey, survey, where, wholly
-from meshchaos.mesh.changes import Change, Create, EditObject, InsertNamed, recorded
+from meshchaos.mesh.changes import Change, Create, EditObject, recorded
+from meshchaos.mesh.edits import InsertNamed
 from meshchaos.mesh.istio import destination_rules
 from meshchaos.mesh.istio import virtual_services as vs
 from meshchaos.mesh.istio.order import namespace_of

@@ -14,7 +14,8 @@ from typing import Any
 from meshchaos.errors import CannotPlace
 from meshchaos.faults.kind import Placement
 from meshchaos.faults.server_side import FILTER
-from meshchaos.mesh.changes import Change, Create, EditObject, InsertNamed
+from meshchaos.mesh.changes import Change, Create, EditObject
+from meshchaos.mesh.edits import InsertNamed
 from meshchaos.mesh.objects import Manifest, Ref
 
 

@@ -14,7 +14,8 @@ from meshchaos.experiment.model import SpecKind
 from meshchaos.faults.kind import ConfigProof, FaultContext, Placement, Probe, StaleProof
 from meshchaos.faults.whole_workload import the_workload
 from meshchaos.mesh import proxy_marks as marks
-from meshchaos.mesh.changes import MISSING, Change, Create, EditObject, SetField, recorded
+from meshchaos.mesh.changes import Change, Create, EditObject, recorded
+from meshchaos.mesh.edits import MISSING, SetField
 from meshchaos.mesh.istio.ports import may_be_http
 from meshchaos.mesh.istio.services import services, workloads_of
 from meshchaos.mesh.objects import Manifest, Ref, ref_of

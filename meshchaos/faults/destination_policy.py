@@ -19,7 +19,8 @@ from meshchaos.faults.narrowing import refuse_lookalikes
 from meshchaos.faults.owners import reconciler
 from meshchaos.faults.route_policy import clusters_of
 from meshchaos.faults.server_side import duration
-from meshchaos.mesh.changes import MISSING, Change, Create, Edit, EditItem, EditObject, SetField, edited, recorded
+from meshchaos.mesh.changes import Change, Create, EditObject, edited, recorded
+from meshchaos.mesh.edits import MISSING, Edit, EditItem, SetField
 from meshchaos.mesh.istio import destination_rules
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Snapshot, Workload

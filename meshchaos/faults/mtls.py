@@ -11,7 +11,8 @@ from meshchaos.experiment.model import SpecKind
 from meshchaos.faults.edge import identity_labels, pod_specs
 from meshchaos.faults.kind import ConfigProof, FaultContext, Placement, Probe
 from meshchaos.faults.owners import reconciler
-from meshchaos.mesh.changes import MISSING, Change, Create, EditObject, SetField, recorded
+from meshchaos.mesh.changes import Change, Create, EditObject, recorded
+from meshchaos.mesh.edits import MISSING, SetField
 from meshchaos.mesh.istio import destination_rules, peer_authentication
 from meshchaos.mesh.istio.order import namespace_of, oldest_first
 from meshchaos.mesh.istio.ports import target_port

@@ -19,7 +19,8 @@ from meshchaos.faults.kind import FaultContext, PartitionProof, Placement
 from meshchaos.faults.narrowing import narrowed_matches
 from meshchaos.faults.route_policy import clusters_of, felt_by, proxies_of, warnings_of
 from meshchaos.faults.survey import Survey, survey
-from meshchaos.mesh.changes import Change, Create, EditObject, InsertNamed, recorded
+from meshchaos.mesh.changes import Change, Create, EditObject, recorded
+from meshchaos.mesh.edits import InsertNamed
 from meshchaos.mesh.istio.hosts import fqdn
 from meshchaos.mesh.istio.order import namespace_of
 from meshchaos.mesh.objects import Manifest

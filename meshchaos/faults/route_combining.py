@@ -7,17 +7,8 @@ from dataclasses import replace
 
 from meshchaos.errors import CannotPlace
 from meshchaos.faults.kind import Placement
-from meshchaos.mesh.changes import (
-    MISSING,
-    Change,
-    Create,
-    Edit,
-    EditItem,
-    EditObject,
-    InsertNamed,
-    SetField,
-    edited,
-)
+from meshchaos.mesh.changes import Change, Create, EditObject, edited
+from meshchaos.mesh.edits import MISSING, Edit, EditItem, InsertNamed, SetField
 from meshchaos.mesh.objects import Ref
 
 _OWN = frozenset({"name", "route"})

@@ -23,7 +23,8 @@ from meshchaos.faults.owners import reconciler
 from meshchaos.faults.route_combining import combine
 from meshchaos.faults.server_side import duration
 from meshchaos.faults.survey import Survey, survey, where
-from meshchaos.mesh.changes import MISSING, Change, Create, Edit, EditItem, EditObject, InsertNamed, SetField, recorded
+from meshchaos.mesh.changes import Change, Create, EditObject, recorded
+from meshchaos.mesh.edits import MISSING, Edit, EditItem, InsertNamed, SetField
 from meshchaos.mesh.istio import virtual_services as vs
 from meshchaos.mesh.seam import Snapshot
 

@@ -11,7 +11,8 @@ from meshchaos.experiment.model import SpecKind
 from meshchaos.faults.kind import EndpointsProof, FaultContext, Placement
 from meshchaos.faults.owners import reconciler
 from meshchaos.faults.whole_workload import refuse_two, the_workload
-from meshchaos.mesh.changes import MISSING, EditObject, SetField, recorded
+from meshchaos.mesh.changes import EditObject, recorded
+from meshchaos.mesh.edits import MISSING, SetField
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Snapshot
 

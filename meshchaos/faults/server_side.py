@@ -16,7 +16,8 @@ from meshchaos.experiment.scalars import GRPC_STATUSES
 from meshchaos.faults.edge import Edge, HttpFault, choose_replicas, identity_labels, refuse_shared_accounts
 from meshchaos.faults.kind import FaultContext, Placement, Proof
 from meshchaos.faults.matching import envoy_headers, log_patterns
-from meshchaos.mesh.changes import MISSING, Change, Create, EditObject, SetField
+from meshchaos.mesh.changes import Change, Create, EditObject
+from meshchaos.mesh.edits import MISSING, SetField
 from meshchaos.mesh.istio import destination_rules, peer_authentication
 from meshchaos.mesh.istio.services import services, workloads_of
 from meshchaos.mesh.objects import Manifest, Ref, selects

@@ -15,7 +15,8 @@ from meshchaos.faults.kind import FaultContext, Placement, WeightsProof
 from meshchaos.faults.route_combining import combine
 from meshchaos.faults.route_policy import HTTP, felt_by, proxies_of, warnings_of
 from meshchaos.faults.survey import Survey, survey, wholly
-from meshchaos.mesh.changes import MISSING, Change, Create, EditItem, EditObject, SetField, recorded
+from meshchaos.mesh.changes import Change, Create, EditObject, recorded
+from meshchaos.mesh.edits import MISSING, EditItem, SetField
 from meshchaos.mesh.seam import Snapshot
 
 

@@ -10,7 +10,8 @@ from meshchaos.errors import CannotPlace, FileError, UserError
 from meshchaos.experiment.model import Experiment, Fault, Where
 from meshchaos.faults.kind import FaultContext, FaultKind, Placement
 from meshchaos.faults.route_combining import refuse_crossing
-from meshchaos.mesh.changes import Change, Create, EditObject, InsertNamed, edited, recorded
+from meshchaos.mesh.changes import Change, Create, EditObject, edited, recorded
+from meshchaos.mesh.edits import InsertNamed
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Snapshot
 from meshchaos.run.timeline import Step, Timing

@@ -12,7 +12,8 @@ from meshchaos.errors import CannotPlace
 from meshchaos.experiment.fields import HttpMatch
 from meshchaos.faults.http_fault import ABORT, DELAY, AbortSpec, DelaySpec
 from meshchaos.faults.kind import FaultContext, Placement
-from meshchaos.mesh.changes import Create, EditObject, InsertNamed, edited, restored, stale
+from meshchaos.mesh.changes import Create, EditObject, edited, restored, stale
+from meshchaos.mesh.edits import InsertNamed
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Snapshot
 

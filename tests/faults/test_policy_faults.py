@@ -29,7 +29,8 @@ from meshchaos.faults.route_combining import refuse_crossing
 from meshchaos.faults.route_policy import RETRIES, TIMEOUT, RetriesSpec, TimeoutSpec
 from meshchaos.faults.scale import SCALE, ScaleSpec
 from meshchaos.faults.traffic_shift import TRAFFIC_SHIFT, TrafficShiftSpec
-from meshchaos.mesh.changes import Create, EditObject, InsertNamed, edited, restored, stale
+from meshchaos.mesh.changes import Create, EditObject, edited, restored, stale
+from meshchaos.mesh.edits import InsertNamed
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.proxy_marks import CERTIFICATE, UPDATES
 from meshchaos.mesh.seam import Snapshot

@@ -12,7 +12,8 @@ from meshchaos.errors import CannotPlace, UserError
 from meshchaos.experiment.fields import HttpMatch
 from meshchaos.faults.http_fault import ABORT, DELAY, AbortSpec, DelaySpec
 from meshchaos.faults.kind import FaultContext, Placement
-from meshchaos.mesh.changes import MISSING, Create, EditObject, SetField
+from meshchaos.mesh.changes import Create, EditObject
+from meshchaos.mesh.edits import MISSING, SetField
 from meshchaos.mesh.objects import Ref
 from meshchaos.mesh.seam import Snapshot
 

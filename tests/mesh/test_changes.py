@@ -9,22 +9,8 @@ from typing import Any
 
 import pytest
 
-from meshchaos.mesh.changes import (
-    MISSING,
-    Create,
-    Edit,
-    EditItem,
-    EditObject,
-    InsertNamed,
-    SetField,
-    dump,
-    edited,
-    in_place,
-    load,
-    recorded,
-    restored,
-    stale,
-)
+from meshchaos.mesh.changes import Create, EditObject, dump, edited, in_place, load, recorded, restored, stale
+from meshchaos.mesh.edits import MISSING, Edit, EditItem, InsertNamed, SetField
 from meshchaos.mesh.objects import Ref
 
 REF = Ref("VirtualService", "shop", "ratings")

@@ -28,7 +28,8 @@ from meshchaos.errors import (
     UserError,
 )
 from meshchaos.mesh.apply import apply_change, is_applied, undo_change
-from meshchaos.mesh.changes import Create, EditObject, SetField
+from meshchaos.mesh.changes import Create, EditObject
+from meshchaos.mesh.edits import SetField
 from meshchaos.mesh.local import starting
 from meshchaos.mesh.local.client import LocalMesh
 from meshchaos.mesh.objects import Ref

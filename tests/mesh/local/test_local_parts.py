@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from meshchaos.errors import Conflict, Locked, MeshError, MeshGone, UserError
-from meshchaos.mesh.changes import Create, EditObject, InsertNamed, SetField
+from meshchaos.mesh.changes import Create, EditObject
+from meshchaos.mesh.edits import InsertNamed, SetField
 from meshchaos.mesh.local import runtime
 from meshchaos.mesh.local.addresses import GUARD_PORT, AddressBlock
 from meshchaos.mesh.local.certificates import IDENTITY, ROOT, Authority

@@ -16,7 +16,8 @@ from small_mesh import NAMESPACE, small, until
 from tokens import Issuer
 
 from meshchaos.mesh.apply import apply_change, undo_change
-from meshchaos.mesh.changes import MISSING, Create, EditObject, SetField, recorded
+from meshchaos.mesh.changes import Create, EditObject, recorded
+from meshchaos.mesh.edits import MISSING, SetField
 from meshchaos.mesh.local.admin import AdminClient
 from meshchaos.mesh.local.client import LocalMesh
 from meshchaos.mesh.local.spec import ProgramSpec

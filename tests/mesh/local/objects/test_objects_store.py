@@ -9,7 +9,8 @@ import pytest
 
 from meshchaos.errors import AlreadyExists, Conflict, NotFound, ProxyRejected, Refused
 from meshchaos.mesh.apply import apply_change, undo_change
-from meshchaos.mesh.changes import Create, EditObject, InsertNamed, recorded
+from meshchaos.mesh.changes import Create, EditObject, recorded
+from meshchaos.mesh.edits import InsertNamed
 from meshchaos.mesh.istio.order import oldest_first
 from meshchaos.mesh.local.objects.managed import last_writer
 from meshchaos.mesh.local.objects.store import Event, Store, Transaction
