@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from meshchaos.errors import NotFound, NotLive, Refused
-from meshchaos.mesh.apply import holds
+from meshchaos.errors import NotFound, Refused
 from meshchaos.mesh.changes import Change
 from meshchaos.mesh.istio.request_authentication import KIND
 from meshchaos.mesh.local import translate
+from meshchaos.mesh.local.background import Background
 from meshchaos.mesh.local.certificates import IDENTITY
+from meshchaos.mesh.local.confirming import confirmed
 from meshchaos.mesh.local.issuers import PlayedIssuer
 from meshchaos.mesh.local.keys import KeyStore
+from meshchaos.mesh.local.marks import obey
 from meshchaos.mesh.local.objects.controller import owner_of, reconcile
 from meshchaos.mesh.local.objects.kinds.service_entry import far_endpoints
 from meshchaos.mesh.local.objects.store import Event, Store, Transaction
@@ -31,8 +33,7 @@ from meshchaos.mesh.local.publish import RunningProxy, Update, publish, taken
 from meshchaos.mesh.local.replicas import Container, Launcher, ReplicaState
 from meshchaos.mesh.local.spec import MeshSpec, StubSpec
 from meshchaos.mesh.local.world import RESTART_AFTER, LocalReplica, ProxyResources, World
-from meshchaos.mesh.objects import Manifest, Ref, annotations_of, labels_of, ref_of
-from meshchaos.mesh.proxy_marks import CERTIFICATE, EXPIRED, STOPPED, UPDATES
+from meshchaos.mesh.objects import Manifest, Ref, labels_of, ref_of
 
 _EVERYTHING = frozenset({"Pod"})
 """A kind whose change can touch every family of resources."""
@@ -62,7 +63,7 @@ class ControlPlane:
         self._keys = KeyStore(lambda: placement.service_addresses(self.store.objects()), self._played)
         self._index: translate.Index | None = None
         self._lock = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background(trouble)
 
     @property
     def replicas(self) -> list[LocalReplica]:
@@ -75,7 +76,7 @@ class ControlPlane:
         transaction = self.store.begin("meshchaos-supervisor")
         fresh, _ = self._reconcile(transaction)
         transaction.commit()
-        check_machine(sum(1 for state in fresh if _has_proxy(state)))
+        check_machine(sum(1 for state in fresh if state.has_proxy))
         for state in fresh:
             state.local = replace(state.local, serving=True)
         self._add(fresh)
@@ -105,7 +106,7 @@ class ControlPlane:
             self._add(fresh)
             try:
                 kinds = {event.ref.kind for event in transaction.events}
-                marked = self._obey_marks(transaction.events)
+                marked = obey(transaction.events, self._replicas, self._launcher)
                 await self._certify([s for s in marked if s.local.expired != before[s.name].expired])
                 if KIND in kinds:
                     if self._keys.inside(transaction.objects()):
@@ -115,7 +116,8 @@ class ControlPlane:
             except BaseException:
                 for state in fresh:
                     del self._replicas[state.name]
-                self._obey_marks([Event(event.ref, event.after, event.before) for event in transaction.events])
+                back = [Event(event.ref, event.after, event.before) for event in transaction.events]
+                obey(back, self._replicas, self._launcher)
                 for name, local in before.items():
                     self._replicas[name].local = local
                 raise
@@ -123,7 +125,7 @@ class ControlPlane:
             self._note(transaction.events, {*(proxy.name for proxy in changed), *(state.name for state in marked)})
             self._remove(removed)
         for state in fresh:
-            self._background(self._bring_up(state))
+            self._tasks.start(self._bring_up(state))
         return result
 
     def dry_run(self, operation: Callable[[Transaction], object]) -> None:
@@ -185,7 +187,7 @@ class ControlPlane:
 
         owners = await self.write(operation, "meshchaos-supervisor")
         if restart_after is not None:
-            self._background(self._restart(owners, restart_after))
+            self._tasks.start(self._restart(owners, restart_after))
 
     async def kill_container(
         self, names: Sequence[str], what: Container, restart_after: float | None = RESTART_AFTER
@@ -201,7 +203,7 @@ class ControlPlane:
             await self._publish(self.store.objects(), self._replicas.values(), {"Endpoints"})
         if restart_after is not None:
             for state in states:
-                self._background(self._start_container(state, what, restart_after))
+                self._tasks.start(self._start_container(state, what, restart_after))
 
     async def confirm(self, changes: Sequence[Change], *, present: bool) -> tuple[float, list[str]]:
         """Whether the store holds the changes (or none of them), and a probe of every proxy that took a version for
@@ -209,37 +211,8 @@ class ControlPlane:
 
         Raises NotLive.
         """
-        objects = {ref_of(manifest): manifest for manifest in self.store.objects()}
-        concerned: set[str] = set()
-        for change in changes:
-            found = objects.get(change.ref)
-            there = found is not None and holds(found, change)
-            if there != present:
-                state = "does not hold the change any more" if present else "still holds the change"
-                raise NotLive(f"{change.ref} {state}: somebody else wrote it")
-            concerned |= self._touched.get(change.ref, set())
-        deployments = [
-            objects[change.ref] for change in changes if change.ref.kind == "Deployment" and change.ref in objects
-        ]
-        for deployment in deployments:
-            self._require_replicas(deployment)
-        if present and not concerned and len(deployments) < len(changes):
-            what = ", ".join(str(change.ref) for change in changes)
-            raise NotLive(f"no proxy took anything new for {what}: what it selects or matches is not there")
-        states = [self._replicas[name] for name in sorted(concerned) if name in self._replicas]
-        # A proxy that died carries nothing any more (that it died is told as trouble), and one that was killed is
-        # started again with what is there then.
-        states = [s for s in states if s.envoy is None or s.envoy.running or (present and not s.envoy.wanted)]
-        await asyncio.gather(*(_probe(state) for state in states))
-        return time.time(), [state.name for state in states]
-
-    def _require_replicas(self, deployment: Manifest) -> None:
-        """Raises NotLive unless as many replicas serve as the Deployment asks for."""
-        ref, wanted = ref_of(deployment), deployment["spec"].get("replicas", 1)
-        own = [one for one in self.replicas if (one.workload, one.namespace) == (ref.name, ref.namespace)]
-        serving = sum(one.serving for one in own)
-        if serving != wanted or len(own) != wanted:
-            raise NotLive(f"{ref} asks for {wanted} replicas, and {serving} serve")
+        names = await confirmed(self.store.objects(), self._replicas, self._touched, changes, present=present)
+        return time.time(), names
 
     async def stubs(self) -> dict[str, dict[str, Any] | None]:
         """The counters of every stub that serves, by its replica's name; None for one that does not answer."""
@@ -263,7 +236,7 @@ class ControlPlane:
         for state in self._replicas.values():
             if not state.stale:
                 self._launcher.offer_secrets(state)
-        self._background(self.refresh_keys())
+        self._tasks.start(self.refresh_keys())
 
     async def certify(self, names: Sequence[str], *, expired: bool) -> None:
         """Gives replicas (``name.namespace``) new certificates, or ones that are past their end, until they are given
@@ -325,25 +298,6 @@ class ControlPlane:
             if event.ref.kind == "Pod" and event.after is not None and state is not None:
                 state.local = replace(state.local, labels=labels_of(event.after))
 
-    def _obey_marks(self, events: Sequence[Event]) -> list[ReplicaState]:
-        """Proxies that their Pods' marks now say something else of; a certificate is offered at once."""
-        found = []
-        for event in events:
-            state = self._replicas.get(f"{event.ref.name}.{event.ref.namespace}")
-            if event.ref.kind != "Pod" or event.after is None or state is None or not _has_proxy(state):
-                continue
-            marks = annotations_of(event.after)
-            expired, stale = marks.get(CERTIFICATE) == EXPIRED, marks.get(UPDATES) == STOPPED
-            if (expired, stale) == (state.local.expired, state.stale):
-                continue
-            found.append(state)
-            state.stale = stale
-            if expired != state.local.expired:
-                state.local = replace(state.local, expired=expired)
-                state.expired = expired
-                self._launcher.offer_secrets(state, fresh=True)
-        return found
-
     async def _certify(self, states: Iterable[ReplicaState]) -> None:
         """Waits until these proxies have the certificates that they were offered."""
         await asyncio.gather(*(taken(state.proxy, [("secrets", IDENTITY)]) for state in states if state.proxy))
@@ -374,7 +328,7 @@ class ControlPlane:
 
     async def _launch(self, state: ReplicaState, index: translate.Index) -> None:
         resources: ProxyResources | None = None
-        if _has_proxy(state):
+        if state.has_proxy:
             resources = translate.resources(index, state.local)
         services = {target.number: target.service.host for target in index.targets(state.local)}
         await self._launcher.start(state, resources, index.world, services)
@@ -432,31 +386,6 @@ class ControlPlane:
     def _note(self, events: Sequence[Event], names: Set[str]) -> None:
         for event in events:
             self._touched[event.ref] = self._touched.get(event.ref, set()) | names
-
-    def _background(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._trouble(f"the mesh's supervisor failed: {task.exception()!r}")
-
-
-def _has_proxy(state: ReplicaState) -> bool:
-    return state.local.sidecar or state.local.gateway
-
-
-async def _probe(state: ReplicaState) -> None:
-    if state.probe is None:
-        raise NotLive(f"the proxy of {state.name} is not up yet")
-    try:
-        status, _ = await state.probe.get("/healthz/ready")
-    except (OSError, EOFError, TimeoutError) as error:
-        raise NotLive(f"the proxy of {state.name} does not answer a probe: {error or 'no answer in 5 s'}") from error
-    if status != 200:
-        raise NotLive(f"the proxy of {state.name} answers a probe with {status}")
 
 
 def versions() -> Iterator[int]:

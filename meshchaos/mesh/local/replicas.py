@@ -59,6 +59,10 @@ class ReplicaState:
         return f"{self.local.name}.{self.local.namespace}"
 
     @property
+    def has_proxy(self) -> bool:
+        return self.local.sidecar or self.local.gateway
+
+    @property
     def takes_updates(self) -> bool:
         """Its proxy runs, was not killed a moment ago, and is not kept from what is new."""
         envoy = self.envoy
