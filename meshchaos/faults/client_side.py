@@ -16,6 +16,7 @@ from meshchaos.faults.edge import Edge, HttpFault
 from meshchaos.faults.kind import FaultContext, Placement, Proof
 from meshchaos.faults.narrowing import narrowed_matches
 from meshchaos.faults.owners import reconciler
+from meshchaos.faults.rules import effective_rule
 from meshchaos.faults.server_side import duration
 from meshchaos.faults.survey import Survey, survey, where, wholly
 from meshchaos.mesh.changes import Change, Create, EditObject, recorded
@@ -146,15 +147,7 @@ def _bypassed(found: Survey) -> tuple[str, ...]:
         result.append("Istio's default retries")
     edge, mesh = found.edge, found.mesh
     for client in found.clients.values():
-        rule = destination_rules.effective(
-            mesh.objects,
-            edge.service.host,
-            client.namespace,
-            client.labels,
-            service_namespace=edge.service.namespace,
-            root_namespace=mesh.root_namespace,
-            domain=mesh.domain,
-        )
+        rule = effective_rule(edge.service, mesh, client)
         policy = destination_rules.traffic_policy(rule, edge.port.number, found.fault.subset)
         for key in ("connectionPool", "outlierDetection"):
             if policy.get(key) and rule is not None:

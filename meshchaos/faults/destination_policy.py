@@ -18,10 +18,10 @@ from meshchaos.faults.kind import ConfigProof, FaultContext, Placement
 from meshchaos.faults.narrowing import refuse_lookalikes
 from meshchaos.faults.owners import reconciler
 from meshchaos.faults.route_policy import clusters_of
+from meshchaos.faults.rules import acting_rules, effective_rule
 from meshchaos.faults.server_side import duration
 from meshchaos.mesh.changes import Change, Create, EditObject, edited, recorded
 from meshchaos.mesh.edits import MISSING, Edit, EditItem, SetField
-from meshchaos.mesh.istio import destination_rules
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Snapshot, Workload
 
@@ -185,15 +185,7 @@ def _clients(edge: Edge, mesh: Snapshot) -> list[Workload]:
 
 def _rules(client: Workload, limits: _Limits) -> list[Manifest]:
     edge, mesh = limits.edge, limits.mesh
-    return destination_rules.rules_for(
-        mesh.objects,
-        edge.service.host,
-        client.namespace,
-        client.labels,
-        service_namespace=edge.service.namespace,
-        root_namespace=mesh.root_namespace,
-        domain=mesh.domain,
-    )
+    return acting_rules(edge.service, mesh, client)
 
 
 def _in_owners(limits: _Limits, clients: Sequence[Workload], context: FaultContext) -> tuple[Change, ...]:
@@ -275,15 +267,7 @@ def _copies(limits: _Limits, context: FaultContext) -> tuple[Change, ...]:
                 f"{client.name} has a DestinationRule for {edge.service} of its own ({ref_of(rules[0])}), and a second "
                 f"one beside it would not act: leave out from"
             )
-        effective = destination_rules.effective(
-            mesh.objects,
-            edge.service.host,
-            client.namespace,
-            client.labels,
-            service_namespace=edge.service.namespace,
-            root_namespace=mesh.root_namespace,
-            domain=mesh.domain,
-        )
+        effective = effective_rule(edge.service, mesh, client)
         if effective is None:
             spec = _new_spec(limits)
         else:

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 from meshchaos.errors import CannotPlace
 from meshchaos.faults.matching import Match
+from meshchaos.faults.rules import effective_rule
 from meshchaos.mesh.istio import destination_rules
 from meshchaos.mesh.istio.ports import may_be_http, target_port
 from meshchaos.mesh.istio.service_entries import entry_services
@@ -210,15 +211,7 @@ def _http_port(service: Service) -> ServicePort:
 def _subset(
     name: str, service: Service, behind: tuple[Workload, ...], mesh: Snapshot
 ) -> tuple[tuple[Workload, ...], Mapping[str, str]]:
-    rule = destination_rules.effective(
-        mesh.objects,
-        service.host,
-        service.namespace,
-        {},
-        service_namespace=service.namespace,
-        root_namespace=mesh.root_namespace,
-        domain=mesh.domain,
-    )
+    rule = effective_rule(service, mesh)
     found = destination_rules.subset(rule, name)
     if found is None:
         known = [str(item["name"]) for item in ((rule or {}).get("spec") or {}).get("subsets") or ()]

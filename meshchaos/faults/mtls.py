@@ -11,6 +11,7 @@ from meshchaos.experiment.model import SpecKind
 from meshchaos.faults.edge import identity_labels, pod_specs
 from meshchaos.faults.kind import ConfigProof, FaultContext, Placement, Probe
 from meshchaos.faults.owners import reconciler
+from meshchaos.faults.rules import effective_rule
 from meshchaos.mesh.changes import Change, Create, EditObject, recorded
 from meshchaos.mesh.edits import MISSING, SetField
 from meshchaos.mesh.istio import destination_rules, peer_authentication
@@ -125,15 +126,7 @@ def _at_odds(spec: MtlsSpec, servers: Sequence[Workload], mesh: Snapshot) -> lis
         if not workloads_of(service, servers):
             continue
         for client in (one for one in mesh.workloads if one.sidecar or one.gateway):
-            rule = destination_rules.effective(
-                mesh.objects,
-                service.host,
-                client.namespace,
-                client.labels,
-                service_namespace=service.namespace,
-                root_namespace=mesh.root_namespace,
-                domain=mesh.domain,
-            )
+            rule = effective_rule(service, mesh, client)
             if rule is None:
                 continue
             for mode in _tls_modes(rule, [port.number for port in service.ports]) & set(wrong):

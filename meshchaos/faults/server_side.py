@@ -16,6 +16,7 @@ from meshchaos.experiment.scalars import GRPC_STATUSES
 from meshchaos.faults.edge import Edge, HttpFault, choose_replicas, identity_labels, refuse_shared_accounts
 from meshchaos.faults.kind import FaultContext, Placement, Proof
 from meshchaos.faults.matching import envoy_headers, log_patterns
+from meshchaos.faults.rules import effective_rule
 from meshchaos.mesh.changes import Change, Create, EditObject
 from meshchaos.mesh.edits import MISSING, SetField
 from meshchaos.mesh.istio import destination_rules, peer_authentication
@@ -164,15 +165,7 @@ def _identity_pattern(edge: Edge, mesh: Snapshot) -> str:
 
 def _plaintext(client: Workload, edge: Edge, mesh: Snapshot) -> str | None:
     """Why this client's requests arrive without its identity; None when they come over Istio's mutual TLS."""
-    rule = destination_rules.effective(
-        mesh.objects,
-        edge.service.host,
-        client.namespace,
-        client.labels,
-        service_namespace=edge.service.namespace,
-        root_namespace=mesh.root_namespace,
-        domain=mesh.domain,
-    )
+    rule = effective_rule(edge.service, mesh, client)
     tls = destination_rules.traffic_policy(rule, edge.port.number).get("tls") or {}
     said = tls.get("mode")
     if said and said != "ISTIO_MUTUAL":

@@ -10,9 +10,9 @@ from meshchaos.checks.kind import Check
 from meshchaos.errors import FileError, UserError
 from meshchaos.experiment.model import StopIf, Where
 from meshchaos.faults.edge import identity_of, pod_specs, source_of
+from meshchaos.faults.rules import effective_rule
 from meshchaos.history.asks import Ask, EdgeAsk
 from meshchaos.history.edges import EdgeRecord, Peer
-from meshchaos.mesh.istio import destination_rules
 from meshchaos.mesh.istio.mesh_config import mesh_config
 from meshchaos.mesh.istio.ports import target_port
 from meshchaos.mesh.istio.services import Service, ServicePort, find_service, workloads_of
@@ -130,15 +130,7 @@ def _most_attempts(mesh: Snapshot, changed: Sequence[Manifest]) -> int:
 
 
 def _subsets(service: Service, mesh: Snapshot) -> dict[str, dict[str, str]]:
-    rule = destination_rules.effective(
-        mesh.objects,
-        service.host,
-        service.namespace,
-        {},
-        service_namespace=service.namespace,
-        root_namespace=mesh.root_namespace,
-        domain=mesh.domain,
-    )
+    rule = effective_rule(service, mesh)
     subsets = ((rule or {}).get("spec") or {}).get("subsets") or ()
     return {str(one["name"]): dict(one.get("labels") or {}) for one in subsets}
 

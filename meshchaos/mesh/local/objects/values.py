@@ -13,6 +13,7 @@ import re
 from decimal import Decimal
 from typing import Any, Final
 
+from meshchaos.experiment.scalars import GRPC_STATUSES
 from meshchaos.mesh.local.objects import re2
 from meshchaos.mesh.local.objects.schema import Predicate, did_you_mean
 
@@ -60,27 +61,6 @@ RETRY_ON: Final = frozenset(
     }
 )
 """Envoy's x-envoy-retry-on and x-envoy-retry-grpc-on policies, as far as Istio takes them."""
-
-GRPC_STATUS: Final = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
-"""The names of gRPC's status codes, in the order of their numbers."""
 
 
 def nanoseconds(value: str) -> int | None:
@@ -230,7 +210,7 @@ def http_status(value: Any) -> str | None:
 
 def grpc_status(value: Any) -> str | None:
     """The name of a gRPC status."""
-    return None if value in GRPC_STATUS else f"{value!r} is not a gRPC status such as UNAVAILABLE"
+    return None if value in GRPC_STATUSES else f"{value!r} is not a gRPC status such as UNAVAILABLE"
 
 
 def retry_on(value: Any) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from meshchaos.mesh.local.objects.values import GRPC_STATUS
+from meshchaos.experiment.scalars import GRPC_STATUSES
 from meshchaos.mesh.local.translate.matches import string_match
 from meshchaos.mesh.local.translate.names import Json, duration, extension, fraction
 
@@ -30,7 +30,7 @@ def http_fault(fault: Mapping[str, Any]) -> Json:
         status: Json = (
             {"http_status": abort["httpStatus"]}
             if abort.get("httpStatus") is not None
-            else {"grpc_status": GRPC_STATUS.index(str(abort["grpcStatus"]).upper())}
+            else {"grpc_status": GRPC_STATUSES.index(str(abort["grpcStatus"]).upper())}
         )
         fields["abort"] = {**status, "percentage": fraction(abort.get("percentage"))}
     return extension("filters.http.fault.v3.HTTPFault", **fields)
