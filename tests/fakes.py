@@ -99,6 +99,9 @@ class FakeMesh:
         now = self.clock.now()
         self.open_entries.append(JournalEntry(run_id, owner, now, now + lifetime, tuple(changes)))
 
+    def take_over(self, run_id: str) -> None:
+        self._did("journal.take_over")
+
     def renew(self, run_id: str, lifetime: float) -> None:
         self._did("journal.renew")
         if all(entry.run_id != run_id for entry in self.open_entries):

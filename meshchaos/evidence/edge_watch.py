@@ -15,7 +15,7 @@ from typing import Protocol
 from meshchaos.errors import EvidenceError
 from meshchaos.evidence.edge_file import EdgeFile
 from meshchaos.evidence.edge_proxies import WatchedProxy, alike, among, joined, lacking
-from meshchaos.evidence.requests import POLL, QUIET, Begun, Standing, requests_of
+from meshchaos.evidence.requests import POLL, Begun, Standing, quiet_of, requests_of
 from meshchaos.evidence.settled import Pending
 from meshchaos.history.asks import EdgeAsk
 from meshchaos.history.edges import EdgeLine, EdgeRecord, Loss, Peer, StatPoint, Told
@@ -214,6 +214,7 @@ class EdgeWatch:
         }
         active = {name: {side: upto.requests.active for side, upto in sides.items()} for name, sides in last.items()}
         quiet_since = time.monotonic()
+        quiet = quiet_of(watched.proxy for watched in self._watched.values())
         while True:
             marks = [watched.mark for watched in self._watched.values()]
             for watched in self._watched.values():
@@ -223,7 +224,7 @@ class EdgeWatch:
                 quiet_since = now
             found = {name: self._watched[name].standing(last[name], active[name]) for name in last}
             whole = all(state.whole for states in found.values() for state in states.values())
-            if whole or now - quiet_since >= QUIET or now >= deadline:
+            if whole or now - quiet_since >= quiet or now >= deadline:
                 return found
             time.sleep(POLL)
             there = self._there()

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from meshchaos.errors import EvidenceError
-from meshchaos.evidence.requests import NEGLIGIBLE, POLL, QUIET, Begun, Standing, requests_of, standing
+from meshchaos.evidence.requests import NEGLIGIBLE, POLL, Begun, Standing, quiet_of, requests_of, standing
 from meshchaos.history.probes import REFUSED
 from meshchaos.history.records import FaultRecord, Injection
 from meshchaos.mesh.seam import Proxy, ProxyLogLine
@@ -125,6 +125,7 @@ class InjectionProver:
         last = [Begun.last(watched.proxy, side) for watched in self._watched]
         active = [begun.requests.active for begun in last]
         quiet_since = time.monotonic()
+        quiet = quiet_of(watched.proxy for watched in self._watched)
         while True:
             marks = [watched.mark for watched in self._watched]
             self.collect()
@@ -135,7 +136,7 @@ class InjectionProver:
                 standing(watched.begun, upto, watched.logged, open_)
                 for watched, upto, open_ in zip(self._watched, last, active, strict=True)
             ]
-            if all(state.whole for state in found) or now - quiet_since >= QUIET or now >= deadline:
+            if all(state.whole for state in found) or now - quiet_since >= quiet or now >= deadline:
                 return found
             time.sleep(POLL)
             active = [requests_of(watched.proxy, side).active for watched in self._watched]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from meshchaos.errors import EvidenceError
-from meshchaos.evidence.requests import POLL, QUIET, requests_of
+from meshchaos.evidence.requests import POLL, quiet_of, requests_of
 from meshchaos.history.records import FaultRecord
 from meshchaos.mesh.seam import Proxy, ProxyLogLine
 
@@ -126,6 +126,7 @@ class PartitionProver:
         """Reads until nothing is in flight in any proxy, and nothing new was written for a while."""
         quiet_since = time.monotonic()
         deadline = quiet_since + self._timeout
+        quiet = quiet_of(watched.proxy for watched in self._watched)
         while True:
             active = any(requests_of(watched.proxy, watched.side).active for watched in self._watched)
             marks = [watched.mark for watched in self._watched]
@@ -133,7 +134,7 @@ class PartitionProver:
             now = time.monotonic()
             if active or marks != [watched.mark for watched in self._watched]:
                 quiet_since = now
-            if now - quiet_since >= QUIET or now >= deadline:
+            if now - quiet_since >= quiet or now >= deadline:
                 return
             time.sleep(POLL)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from meshchaos.mesh.seam import Proxy
 
-QUIET: Final = 0.06
-"""Seconds without a new line after which a proxy with nothing in flight has written all: three flush intervals."""
 POLL: Final = 0.02
 NEGLIGIBLE: Final = 0.005
 """Requests still in flight, as a share of those counted, that may be missing without moving a share."""
@@ -22,6 +20,11 @@ class Requests:
 
     active: int
     total: int | None
+
+
+def quiet_of(proxies: Iterable[Proxy]) -> float:
+    """Seconds without a new line from any of them after which all is written (``Proxy.quiet``)."""
+    return max((proxy.quiet for proxy in proxies), default=0.0)
 
 
 def requests_of(proxy: Proxy, side: str) -> Requests:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from meshchaos.errors import EvidenceError
-from meshchaos.evidence.requests import POLL, QUIET, requests_of
+from meshchaos.evidence.requests import POLL, quiet_of, requests_of
 from meshchaos.history.records import ClusterShare, FaultRecord
 from meshchaos.mesh.seam import Proxy
 
@@ -88,6 +88,7 @@ class WeightsProver:
         """Reads until nothing is in flight in any proxy, and nothing new was written for a while."""
         deadline = quiet_since = time.monotonic()
         deadline += self._timeout
+        quiet = quiet_of(watched.proxy for watched in self._watched)
         while True:
             active = any(requests_of(watched.proxy, "outbound").active for watched in self._watched)
             marks = [watched.mark for watched in self._watched]
@@ -95,6 +96,6 @@ class WeightsProver:
             now = time.monotonic()
             if active or marks != [watched.mark for watched in self._watched]:
                 quiet_since = now
-            if now - quiet_since >= QUIET or now >= deadline:
+            if now - quiet_since >= quiet or now >= deadline:
                 return
             time.sleep(POLL)

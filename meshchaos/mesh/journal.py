@@ -34,6 +34,9 @@ class Journal(Protocol):
     def renew(self, run_id: str, lifetime: float) -> None:
         """Moves the expiry. Raises Locked when the entry is no longer ours (expired and healed)."""
 
+    def take_over(self, run_id: str) -> None:
+        """Somebody else undoes it: from here on the run can neither renew nor write, though its entry is open."""
+
     def close(self, run_id: str) -> None:
         """Drops the entry and the lock; the changes are undone and verified. Idempotent."""
 

@@ -87,6 +87,12 @@ class Proxy(Protocol):
     def replica(self) -> Replica:
         """As it was when ``Mesh.proxies`` was last asked. One that is not ``ready`` may not answer yet."""
 
+    @property
+    def quiet(self) -> float:
+        """Seconds without a new line after which a proxy with nothing in flight has written all that it has to, and it
+        can be read: three times what Envoy waits before it writes, and the way to here.
+        """
+
     def config_dump(self) -> Mapping[str, Any]:
         """Envoy's ``/config_dump`` as JSON (the main thread's view)."""
 

@@ -68,7 +68,7 @@ class Catalog:
         kind = self.config.mesh(name).kind
         if not isinstance(kind, LocalMeshConfig):
             raise UserError(
-                f"{self.config.path}: meshes.{name}: meshes on Kubernetes are not built yet; use a local one"
+                f"{self.config.path}: meshes.{name} is on a cluster: only a local mesh is started and ended here"
             )
         return kind
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from meshchaos.errors import Locked, MeshchaosError
 from meshchaos.mesh.apply import undo_change
@@ -15,6 +17,11 @@ from meshchaos.run.outcome import EXIT_ERROR, EXIT_LEFTOVER, EXIT_PASS, worst_ex
 from meshchaos.run.owner import is_dead
 
 _GONE = 30.0
+_RENEWALS = 1.0
+"""Seconds between two looks whether a run renews."""
+
+if TYPE_CHECKING:
+    from meshchaos.mesh.kubernetes.spec import ClusterSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +33,17 @@ class Healing:
 
 
 def heal(*, mesh: str | None, config: Path | None, force: bool) -> Healing:
-    """Every local mesh of this user that is reached, or the one named; also what dead meshes left behind.
+    """Every local mesh of this user that is reached, or the one named, which may be on a cluster; also what dead meshes
+    left behind.
     An entry that has not expired is a run that may be alive, unless its process is known to be dead: it is healed with
     ``force`` only. ``config`` narrows the name to the meshes of one configuration.
     """
     from meshchaos.mesh.local import starting
     from meshchaos.mesh.local.client import LocalMesh
 
+    cluster = _cluster(mesh, config)
+    if cluster is not None:
+        return _heal_cluster(cluster, force=force)
     lines: list[str] = []
     codes = [EXIT_PASS]
     for entry in starting.clear_dead():
@@ -51,6 +62,44 @@ def heal(*, mesh: str | None, config: Path | None, force: bool) -> Healing:
     return Healing(tuple(lines or ["nothing to heal"]), worst_exit(codes))
 
 
+def _cluster(name: str | None, config: Path | None) -> ClusterSpec | None:
+    """The mesh of that name where it is one on a cluster: such a one is never meant without its name."""
+    from meshchaos.run.catalog import open_catalog
+    from meshchaos.run.meshes import cluster_spec
+
+    if name is None:
+        return None
+    catalog = open_catalog(config=config, mesh=name)
+    return cluster_spec(catalog, name) if name in catalog.config.meshes else None
+
+
+def _heal_cluster(spec: ClusterSpec, *, force: bool) -> Healing:
+    """What runs left on a cluster. Whether one of another machine is alive shows by its renewals: they are waited for,
+    as long as they may take. Raises UserError where the cluster cannot be reached.
+    """
+    from meshchaos.mesh.kubernetes.client import KubernetesMesh
+
+    with tempfile.TemporaryDirectory(prefix="meshchaos-heal-") as logs, KubernetesMesh.open(spec, Path(logs)) as mesh:
+        if not force:
+            _watch_renewals(mesh)
+        found = [(f"mesh {spec.mesh}: {line}", code) for line, code in heal_mesh(mesh, force=force)]
+    lines = tuple(line for line, _ in found) or (f"mesh {spec.mesh}: nothing to heal",)
+    return Healing(lines, worst_exit([EXIT_PASS, *(code for _, code in found)]))
+
+
+def _watch_renewals(mesh: Mesh) -> None:
+    """Until each entry is that of a dead process, has expired, or was seen to be renewed."""
+    first: dict[str, float] = {}
+    while True:
+        waiting = False
+        for entry in mesh.journal.entries():
+            alive = entry.expires > first.setdefault(entry.run_id, entry.expires)
+            waiting = waiting or not (alive or is_dead(entry.owner) or entry.expires <= time.time())
+        if not waiting:
+            return
+        time.sleep(_RENEWALS)
+
+
 def heal_mesh(mesh: Mesh, *, force: bool) -> Iterator[tuple[str, int]]:
     """A line and an exit code for each open entry of one mesh's journal."""
     for entry in mesh.journal.entries():
@@ -67,6 +116,7 @@ def heal_mesh(mesh: Mesh, *, force: bool) -> Iterator[tuple[str, int]]:
 
 def _heal_entry(mesh: Mesh, entry: JournalEntry) -> tuple[str, int]:
     left: list[str] = []
+    mesh.journal.take_over(entry.run_id)
     for change in reversed(entry.changes):
         try:
             left += undo_change(mesh, change, entry.run_id)

@@ -63,6 +63,8 @@ class Proof:
 class FakeProxy:
     """``later``: what is done at each look at the requests in flight."""
 
+    quiet = 0.06
+
     def __init__(self, name: str = "ratings-0") -> None:
         self.replica = Replica(name, "ratings", "bookinfo", "127.64.0.2", {}, "x", True)
         self.log: list[ProxyLogLine] = []

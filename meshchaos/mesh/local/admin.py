@@ -1,18 +1,15 @@
-"""A tiny HTTP/1.1 client for Envoy's admin interface and for readiness probes: sockets kept open, no proxies.
+"""Envoy's admin interface and readiness probes on this machine: sockets kept open, no proxies.
 
-Two forms: ``AdminClient`` blocks (the runner's side), ``fetch`` is for the supervisor's event loop.
+Two forms: ``AdminClient`` blocks (the runner's side), ``AsyncClient`` is for the supervisor's event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import http.client
-import json
 import socket
-from typing import Any
-from urllib.parse import quote
 
-from meshchaos.errors import MeshGone
+from meshchaos.mesh.admin import Admin
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -26,42 +23,11 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-class AdminClient:
-    """One kept connection to an admin socket. Raises MeshGone when Envoy does not answer."""
+class AdminClient(Admin):
+    """One kept connection to an admin socket."""
 
     def __init__(self, path: str, name: str, timeout: float = 10.0) -> None:
-        self._name = name
-        self._connection = _UnixConnection(path, timeout)
-
-    def get(self, path: str, *, method: str = "GET") -> bytes:
-        for attempt in (1, 2):
-            try:
-                self._connection.request(method, path)
-                answer = self._connection.getresponse()
-                body = answer.read()
-            except (OSError, http.client.HTTPException) as error:
-                self._connection.close()
-                # A kept connection may have been closed under us: once more on a new one.
-                if attempt == 2 or isinstance(error, TimeoutError):
-                    raise MeshGone(f"the proxy of {self._name} does not answer on its admin socket: {error}") from error
-                continue
-            if answer.status != 200:
-                raise MeshGone(f"the proxy of {self._name} answers {answer.status} to {path}: {body[:200]!r}")
-            return body
-        raise AssertionError("unreachable")
-
-    def config_dump(self, query: str = "") -> dict[str, Any]:
-        found = json.loads(self.get("/config_dump" + query))
-        assert isinstance(found, dict)
-        return found
-
-    def stats(self, pattern: str) -> dict[str, int]:
-        """Counters and gauges whose name matches; histograms and text left out."""
-        found = json.loads(self.get(f"/stats?format=json&filter={quote(pattern, safe='')}"))
-        return {s["name"]: int(s["value"]) for s in found["stats"] if "name" in s and isinstance(s.get("value"), int)}
-
-    def close(self) -> None:
-        self._connection.close()
+        super().__init__(_UnixConnection(path, timeout), name)
 
 
 class AsyncClient:

@@ -56,7 +56,7 @@ class FileJournal:
             raise Locked(f"run {run_id} does not hold this mesh any more: its entry expired and was healed")
 
     def take_over(self, run_id: str) -> None:
-        """From here on the run can neither renew nor write, though its entry is open until all is undone."""
+        """See ``Journal``."""
         self._undoing.add(run_id)
 
     def close(self, run_id: str) -> None:
@@ -112,6 +112,10 @@ class RemoteJournal:
     def renew(self, run_id: str, lifetime: float) -> None:
         """See ``Journal``."""
         self._connection.call("journal_renew", {"run_id": run_id, "lifetime": lifetime})
+
+    def take_over(self, run_id: str) -> None:
+        """See ``Journal``."""
+        self._connection.call("journal_take_over", {"run_id": run_id})
 
     def close(self, run_id: str) -> None:
         """See ``Journal``."""

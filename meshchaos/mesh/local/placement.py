@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from meshchaos.mesh.istio.hosts import is_wildcard
+from meshchaos.mesh.istio.injection import role_of
 from meshchaos.mesh.istio.service_entries import services_of_entry
 from meshchaos.mesh.local.addresses import AddressBlock, free_port
 from meshchaos.mesh.local.objects.controller import owner_of
-from meshchaos.mesh.local.objects.injection import role_of
 from meshchaos.mesh.local.plain_side import NAME as PLAIN_SIDE
 from meshchaos.mesh.local.plain_side import plain_side
 from meshchaos.mesh.local.preflight import spare_inotify_instances

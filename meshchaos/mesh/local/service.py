@@ -193,6 +193,9 @@ class Service:
     async def _do_journal_renew(self, run_id: str, lifetime: float) -> None:
         self._journal.renew(run_id, lifetime)
 
+    async def _do_journal_take_over(self, run_id: str) -> None:
+        self._journal.take_over(run_id)
+
     async def _do_journal_close(self, run_id: str) -> None:
         self._journal.close(run_id)
 

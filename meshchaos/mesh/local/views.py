@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshchaos.mesh.local.objects.injection import injected, is_gateway
+from meshchaos.mesh.istio.injection import injected, is_gateway
 from meshchaos.mesh.local.world import ROOT_NAMESPACE, LocalReplica, World
 from meshchaos.mesh.seam import Replica, Workload
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from meshchaos.mesh.local.objects.injection import TEMPLATES, template_labels
+from meshchaos.mesh.istio.injection import TEMPLATES, template_labels
 from meshchaos.mesh.local.objects.validate import admit
 from meshchaos.mesh.local.world import ROOT_NAMESPACE
 from meshchaos.mesh.objects import Manifest, Ref, ref_of, selects

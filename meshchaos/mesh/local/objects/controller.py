@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshchaos.mesh.local.objects.injection import ROLE, STATUS, Role, injected, is_gateway
+from meshchaos.mesh.istio.injection import ROLE, STATUS, Role, injected, is_gateway
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
 
 HASH_LABEL: Final = "pod-template-hash"

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from meshchaos.errors import FileError, UserError
+from meshchaos.mesh.istio.injection import template_labels
 from meshchaos.mesh.istio.mesh_config import authorizers
 from meshchaos.mesh.local.objects import builtin
 from meshchaos.mesh.local.objects.documents import Document, documents
-from meshchaos.mesh.local.objects.injection import template_labels
 from meshchaos.mesh.local.objects.kinds.service_entry import far_endpoints
 from meshchaos.mesh.local.objects.schema import Problem
 from meshchaos.mesh.local.objects.validate import admit, problems, title

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
-from meshchaos.mesh.local.translate.access_log import parse_line
 from meshchaos.mesh.local.translate.bootstrap import bootstrap, node_id
 from meshchaos.mesh.local.translate.clusters import clusters, endpoints
 from meshchaos.mesh.local.translate.envoy_filters import concerns
@@ -22,6 +21,7 @@ from meshchaos.mesh.local.translate.outbound import gateway_listeners, sidecar_l
 from meshchaos.mesh.local.translate.telemetry import with_telemetry
 from meshchaos.mesh.local.translate.virtual_hosts import inbound_routes, sidecar_routes
 from meshchaos.mesh.local.world import LocalReplica, ProxyResources, World
+from meshchaos.mesh.log_format import parse_line
 
 __all__ = [
     "Family",

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from meshchaos.mesh.istio.injection import injected, is_gateway, role_of
 from meshchaos.mesh.istio.ports import target_port
 from meshchaos.mesh.istio.services import service_of
 from meshchaos.mesh.local.objects import builtin
 from meshchaos.mesh.local.objects.controller import owner_of, reconcile
-from meshchaos.mesh.local.objects.injection import injected, is_gateway, role_of
 from meshchaos.mesh.local.objects.store import Store
 from meshchaos.mesh.objects import Ref, labels_of, ref_of, selects
 

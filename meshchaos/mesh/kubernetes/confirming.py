@@ -1,0 +1,97 @@
+"""Waiting until every proxy concerned runs a change, or none does any more: asked of all of them at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from meshchaos.errors import MeshGone, NotLive
+from meshchaos.mesh.kubernetes.live import Footprint, Sign, Target
+from meshchaos.mesh.kubernetes.proxy import KubernetesProxy
+from meshchaos.mesh.objects import Ref
+from meshchaos.mesh.seam import Confirmation
+
+_POLL: Final = 0.01
+"""Seconds between two looks at one proxy; a look takes some 10 ms of its own."""
+_AT_ONCE: Final = 16
+
+Digests = Mapping[str, str | None]
+"""Of one object by the proxies' names."""
+
+
+class Looking:
+    """``gateways``: the names of the proxies that are gateways."""
+
+    def __init__(self, proxies: Sequence[KubernetesProxy], gateways: frozenset[str]) -> None:
+        self._proxies = proxies
+        self._gateways = gateways
+
+    def digests(self, sign: Footprint) -> dict[str, str | None]:
+        """What each proxy runs of an object now."""
+        concerned = [one for one in self._proxies if one.replica.ready and self._may(sign, one)]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = pool.map(lambda proxy: _digest(sign, proxy), concerned)
+            return dict(zip((one.name for one in concerned), found, strict=True))
+
+    def wait(
+        self,
+        signs: Sequence[Sign],
+        known: Callable[[Ref], tuple[Digests, Digests]],
+        *,
+        present: bool,
+        timeout: float,
+    ) -> Confirmation:
+        """Raises NotLive, naming the proxies that lack it, or have it still. ``known``: what proxies ran of an object
+        before anything was made of it, and before it was last written.
+        """
+        end = time.monotonic() + timeout
+        pairs = [(sign, one) for sign in signs for one in self._proxies if one.replica.ready and self._may(sign, one)]
+
+        def ask(pair: tuple[Sign, KubernetesProxy]) -> tuple[str, bool | None, float]:
+            sign, proxy = pair
+            while True:
+                try:
+                    shown = _shows(sign, proxy, known, present=present)
+                except MeshGone:
+                    shown = False if present else None  # a proxy that is gone runs nothing
+                at = time.time()
+                if shown is None or shown is present or time.monotonic() >= end:
+                    return proxy.name, shown, at
+                time.sleep(_POLL)
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = list(pool.map(ask, pairs))
+        late = sorted({name for name, shown, _ in found if shown is not None and shown is not present})
+        concerned = sorted({name for name, shown, _ in found if shown is not None})
+        if late:
+            state = "does not run it yet" if present else "runs it still"
+            raise NotLive(f"{', '.join(late)} {state} ({len(concerned) - len(late)} of {len(concerned)} do as asked)")
+        if present and signs and not concerned:
+            raise NotLive("no proxy is concerned: what it selects or matches is not there, or no proxy was told of it")
+        return Confirmation(max((at for _, _, at in found), default=time.time()), tuple(concerned))
+
+    def _may(self, sign: Sign, proxy: KubernetesProxy) -> bool:
+        return sign.concerns(Target(proxy.replica, proxy.name in self._gateways))
+
+
+def _digest(sign: Footprint, proxy: KubernetesProxy) -> str | None:
+    try:
+        return sign.digest(proxy.config_dump(sign.section))
+    except MeshGone:
+        return None
+
+
+def _shows(
+    sign: Sign, proxy: KubernetesProxy, known: Callable[[Ref], tuple[Digests, Digests]], *, present: bool
+) -> bool | None:
+    if not isinstance(sign, Footprint):
+        return sign.shows(proxy.config_dump(sign.section))
+    first, last = known(sign.ref)
+    now = sign.digest(proxy.config_dump(sign.section))
+    if proxy.name not in last or (now is None and last[proxy.name] is None):
+        return None
+    if present:
+        return now != first.get(proxy.name)
+    return now != first.get(proxy.name) and now == last[proxy.name]

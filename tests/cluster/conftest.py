@@ -1,0 +1,70 @@
+"""The tier on a real cluster with a real Istio: ``MESHCHAOS_TEST_CONTEXT`` names a context of the kubeconfig.
+
+Everything happens in a namespace of its own, which is made here and deleted again; ``MESHCHAOS_TEST_IMAGE`` is an image
+of httpbin that the cluster can pull. Calls go through the ingress gateway where the cluster has one that this machine
+reaches (``MESHCHAOS_TEST_GATEWAY``: its address), else from outside to the Service.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from real_cluster import Cluster, until
+
+from meshchaos.errors import NotFound
+from meshchaos.mesh.kubernetes.api import Api, connect
+from meshchaos.mesh.kubernetes.kinds import Kinds
+
+IMAGE = os.environ.get("MESHCHAOS_TEST_IMAGE", "docker.io/mccutchen/go-httpbin:v2.15.0")
+_HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    context = os.environ.get("MESHCHAOS_TEST_CONTEXT")
+    for item in items:
+        if _HERE in item.path.parents and item.get_closest_marker("cluster") is not None and not context:
+            reason = "no cluster: MESHCHAOS_TEST_CONTEXT names a context of the kubeconfig"
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    context = os.environ["MESHCHAOS_TEST_CONTEXT"]
+    api = connect(context)
+    kinds = Kinds.ask(api)
+    namespace = f"meshchaos-test-{secrets.token_hex(3)}"
+    labels = {"istio-injection": "enabled"}
+    api.call("POST", "/api/v1/namespaces", {"metadata": {"name": namespace, "labels": labels}})
+    try:
+        text = (_HERE / "httpbin.yaml").read_text("utf-8").replace("IMAGE", IMAGE)
+        for manifest in yaml.safe_load_all(text):
+            manifest["metadata"]["namespace"] = namespace
+            api.call("POST", kinds.collection(manifest["kind"], namespace), kinds.as_served(manifest))
+        found = Cluster(api, kinds, namespace, tmp_path_factory.mktemp("cluster"), _gateway(api))
+        until(lambda: _ready(found, "httpbin") and _ready(found, "sleeper"), "workloads are ready", 120)
+        mesh: dict[str, Any] = {"kubernetes": {"context": context, "namespaces": [namespace]}}
+        if address := os.environ.get("MESHCHAOS_TEST_GATEWAY"):
+            mesh["gateway"] = {"address": address}
+        (found.folder / "meshchaos.yaml").write_text(yaml.safe_dump({"meshes": {"real": mesh}}), "utf-8")
+        yield found
+    finally:
+        api.call("DELETE", f"/api/v1/namespaces/{namespace}")
+        api.close()
+
+
+def _ready(cluster: Cluster, name: str) -> bool:
+    try:
+        return bool((cluster.get("Deployment", name).get("status") or {}).get("readyReplicas"))
+    except NotFound:
+        return False
+
+
+def _gateway(api: Api) -> bool:
+    pods = api.listing("/api/v1/namespaces/istio-system/pods", {"labelSelector": "istio=ingressgateway"})
+    return bool(pods)

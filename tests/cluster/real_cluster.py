@@ -1,0 +1,96 @@
+"""A namespace of a real cluster, and whole runs of the command in it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from meshchaos.mesh.kubernetes.api import Api
+from meshchaos.mesh.kubernetes.kinds import Kinds
+from meshchaos.mesh.objects import Manifest, Ref, ref_of
+
+
+@dataclass
+class Cluster:
+    """``folder`` has a meshchaos.yaml with the mesh ``real``; runs leave their reports in it."""
+
+    api: Api
+    kinds: Kinds
+    namespace: str
+    folder: Path
+    gateway: bool
+
+    def get(self, kind: str, name: str) -> Manifest:
+        return self.api.get(self.kinds.path(Ref(kind, self.namespace, name)))
+
+    def put(self, manifest: Manifest) -> None:
+        self.api.call("PUT", self.kinds.path(ref_of(manifest)), self.kinds.as_served(manifest))
+
+    def state(self) -> dict[str, Any]:
+        """Every object of the namespace that a run may touch, without what the API server counts."""
+        found = {}
+        kinds = ("VirtualService", "DestinationRule", "EnvoyFilter", "PeerAuthentication", "AuthorizationPolicy",
+                 "ServiceEntry", "ConfigMap", "Lease", "Deployment", "Service")  # fmt: skip
+        for kind in kinds:
+            for one in self.api.listing(self.kinds.collection(kind, self.namespace)):
+                meta = {k: v for k, v in one["metadata"].items() if k not in _COUNTED}
+                found[str(ref_of(one))] = {**one, "metadata": meta, "status": None}
+        return json.loads(json.dumps(found))  # type: ignore[no-any-return]
+
+    def command(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "meshchaos", *words],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, name: str, fault: str, /, *expect: str, **phases: str) -> tuple[dict[str, Any], int, str]:
+        """One experiment: its result.json, the exit code and what was printed."""
+        file = self.experiment(name, fault, *expect, **phases)
+        process = self.command("run", str(file), "--json", str(self.folder / f"{name}.json"))
+        output, _ = process.communicate(timeout=180)
+        results = self.folder / f"{name}.json"
+        found = json.loads(results.read_text("utf-8")) if results.exists() else {}
+        return (found["runs"][0] if "runs" in found else found), process.returncode, output
+
+    def experiment(self, name: str, fault: str, /, *expect: str, **phases: str) -> Path:
+        target = "http://httpbin.example/get" if self.gateway else "http://httpbin:8000/get"
+        lengths = {"warmup": "1s", "baseline": "4s", "fault": "6s", "recovery": "4s", **phases}
+        document = {
+            "apiVersion": "meshchaos.dev/v1",
+            "kind": "Experiment",
+            "metadata": {"name": name},
+            "spec": {
+                "hypothesis": name,
+                "mesh": "real",
+                "load": {"target": target, "from": "gateway" if self.gateway else "outside", "rate": 40,
+                         "timeout": "5s"},
+                "phases": lengths,
+                "faults": [yaml.safe_load(fault)],
+                "expect": [yaml.safe_load(one) for one in expect],
+            },
+        }  # fmt: skip
+        file = self.folder / f"{name}.chaos.yaml"
+        file.write_text(yaml.safe_dump(document), "utf-8")
+        return file
+
+
+_COUNTED = ("resourceVersion", "generation", "managedFields", "uid", "creationTimestamp")
+
+
+def until(condition: Callable[[], object], words: str, timeout: float = 60.0) -> Any:
+    end = time.monotonic() + timeout
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not within {timeout:g} s: {words}"
+        time.sleep(0.1)
+    return found

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fake_api import FakeApi, fake_api
+
+from meshchaos.mesh.kubernetes.client import KubernetesMesh
+from meshchaos.mesh.kubernetes.spec import ClusterSpec
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    with fake_api() as running:
+        yield running
+
+
+@pytest.fixture
+def mesh(api: FakeApi, tmp_path: Path) -> Iterator[KubernetesMesh]:
+    spec = ClusterSpec("shop", "fake", ("shop",), api.kubeconfig(tmp_path))
+    with KubernetesMesh.open(spec, tmp_path) as opened:
+        yield opened

@@ -1,0 +1,263 @@
+"""An API server for tests, as far as a client notices: objects with resourceVersions, conflicts, chunks, dry runs.
+
+What goes wrong is scripted: ``server.fail`` holds, for the next requests whose ``METHOD path`` begins with a text, a
+status to answer with (and headers), or ``CUT``: the request is carried out and its answer never comes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import yaml
+
+CUT = 0
+_PATH = re.compile(
+    r"/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+/[^/]+))(?:/namespaces/(?P<ns>[^/]+)(?=/))?/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+))?"
+)
+KINDS = {
+    "namespaces": ("Namespace", "v1"),
+    "configmaps": ("ConfigMap", "v1"),
+    "pods": ("Pod", "v1"),
+    "services": ("Service", "v1"),
+    "deployments": ("Deployment", "apps/v1"),
+    "leases": ("Lease", "coordination.k8s.io/v1"),
+    "virtualservices": ("VirtualService", "networking.istio.io/v1"),
+    "destinationrules": ("DestinationRule", "networking.istio.io/v1"),
+    "gateways": ("Gateway", "networking.istio.io/v1"),
+    "serviceentries": ("ServiceEntry", "networking.istio.io/v1"),
+    "sidecars": ("Sidecar", "networking.istio.io/v1"),
+    "envoyfilters": ("EnvoyFilter", "networking.istio.io/v1alpha3"),
+    "peerauthentications": ("PeerAuthentication", "security.istio.io/v1"),
+    "requestauthentications": ("RequestAuthentication", "security.istio.io/v1"),
+    "authorizationpolicies": ("AuthorizationPolicy", "security.istio.io/v1"),
+    "telemetries": ("Telemetry", "telemetry.istio.io/v1"),
+}
+
+
+@dataclass
+class Failure:
+    """The next ``times`` requests that begin with ``prefix``."""
+
+    prefix: str
+    status: int
+    times: int = 1
+    headers: dict[str, str] = field(default_factory=dict)
+    reason: str = ""
+
+
+class FakeApi:
+    """``objects`` by (plural, namespace, name); ``requests``: what was asked, ``METHOD path``, in order."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self.requests: list[str] = []
+        self.fail: list[Failure] = []
+        self.aggregated = True
+        self.lock = threading.RLock()
+        self._version = 100
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        server.daemon_threads = True
+        self._server = server
+        self.url = f"http://127.0.0.1:{server.server_address[1]}"
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def put(self, plural: str, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Somebody else's write."""
+        with self.lock:
+            meta = manifest["metadata"]
+            key = (plural, str(meta.get("namespace", "")), str(meta["name"]))
+            before = self.objects.get(key, {"metadata": {}})["metadata"]
+            meta["uid"] = before.get("uid") or str(uuid.uuid4())
+            meta["resourceVersion"] = self.next_version()
+            self.objects[key] = json.loads(json.dumps(manifest))
+            return self.objects[key]
+
+    def next_version(self) -> str:
+        self._version += 1
+        return str(self._version)
+
+    def kubeconfig(self, folder: Path, context: str = "fake") -> Path:
+        path = folder / "kubeconfig"
+        form = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "c", "cluster": {"server": self.url}}],
+            "users": [{"name": "u", "user": {}}],
+            "contexts": [{"name": context, "context": {"cluster": "c", "user": "u"}}],
+        }
+        path.write_text(yaml.safe_dump(form), "utf-8")
+        return path
+
+
+@contextmanager
+def fake_api() -> Iterator[FakeApi]:
+    api = FakeApi()
+    try:
+        api.put("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+        yield api
+    finally:
+        api.close()
+
+
+def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = 65536  # head and body in one packet: else the client waits for its own delayed acknowledgement
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self._serve("GET")
+
+        def do_POST(self) -> None:
+            self._serve("POST")
+
+        def do_PUT(self) -> None:
+            self._serve("PUT")
+
+        def do_DELETE(self) -> None:
+            self._serve("DELETE")
+
+        def _serve(self, method: str) -> None:
+            parts = urlsplit(self.path)
+            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"null")
+            with api.lock:
+                api.requests.append(f"{method} {parts.path}")
+                failure = next((f for f in api.fail if f"{method} {parts.path}".startswith(f.prefix) and f.times), None)
+                if failure is not None:
+                    failure.times -= 1
+                    if failure.status != CUT:
+                        self._answer(failure.status, _status(failure.status, failure.reason), failure.headers)
+                        return
+                status, form = _carry_out(
+                    api, method, parts.path, query=dict(parse_qsl(parts.query)), body=body, headers=self.headers
+                )
+            if failure is not None:
+                self.close_connection = True
+                self.connection.close()
+                return
+            self._answer(status, form, {})
+
+        def _answer(self, status: int, form: dict[str, Any], headers: dict[str, str]) -> None:
+            data = json.dumps(form).encode()
+            self.send_response(status)
+            for name, value in {**headers, "Content-Type": "application/json"}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+            self.wfile.flush()
+
+    return Handler
+
+
+def _carry_out(
+    api: FakeApi, method: str, path: str, *, query: dict[str, str], body: Any, headers: Any
+) -> tuple[int, dict[str, Any]]:
+    if path == "/version":
+        return 200, {"gitVersion": "v1.34.4"}
+    if path == "/apis":
+        return 200, _groups(aggregated=api.aggregated and "APIGroupDiscoveryList" in str(headers.get("Accept")))
+    if path.startswith("/apis/") and path.count("/") == 3:
+        return 200, {"resources": [_resource(plural) for plural, (_, v) in KINDS.items() if path == f"/apis/{v}"]}
+    found = _PATH.fullmatch(path)
+    if found is None or found["plural"] not in KINDS:
+        return 404, _status(404, "NotFound")
+    plural, name = found["plural"], found["name"]
+    namespace = found["ns"] or ""
+    key = (plural, namespace, name or (body or {}).get("metadata", {}).get("name", ""))
+    there = api.objects.get(key)
+    dry = query.get("dryRun") == "All"
+    if method == "GET" and name is None:
+        return 200, _list(api, plural, namespace, query)
+    if method == "POST":
+        if there is not None:
+            return 409, _status(409, "AlreadyExists")
+        if dry:
+            return 201, body
+        return 201, api.put(plural, body)
+    if there is None:
+        return 404, _status(404, "NotFound")
+    if method == "GET":
+        return 200, there
+    if method == "PUT":
+        if body["metadata"].get("resourceVersion") != there["metadata"]["resourceVersion"]:
+            return 409, _status(409, "Conflict")
+        return 200, body if dry else api.put(plural, body)
+    wanted = ((body or {}).get("preconditions") or {}).get("uid")
+    if wanted not in (None, there["metadata"]["uid"]):
+        return 409, _status(409, "Conflict")
+    del api.objects[key]
+    return 200, _status(200, "")
+
+
+def _list(api: FakeApi, plural: str, namespace: str, query: dict[str, str]) -> dict[str, Any]:
+    kind, version = KINDS[plural]
+    label, _, value = query.get("labelSelector", "").partition("=")
+    items = [
+        {key: part for key, part in one.items() if key not in ("kind", "apiVersion")}
+        for (of, place, _), one in sorted(api.objects.items())
+        if of == plural and namespace in ("", place) and _labelled(one, label, value)
+    ]
+    start, limit = int(query.get("continue") or 0), int(query.get("limit") or 1000)
+    meta = {"continue": str(start + limit)} if start + limit < len(items) else {}
+    return {"kind": f"{kind}List", "apiVersion": version, "metadata": meta, "items": items[start : start + limit]}
+
+
+def _labelled(manifest: dict[str, Any], label: str, value: str) -> bool:
+    labels = manifest["metadata"].get("labels") or {}
+    return not label or (labels.get(label) == value if value else label in labels)
+
+
+def _groups(*, aggregated: bool) -> dict[str, Any]:
+    versions: dict[str, dict[str, list[str]]] = {}
+    for plural, (_, version) in KINDS.items():
+        group, _, name = version.rpartition("/")
+        if group:
+            versions.setdefault(group, {}).setdefault(name, []).append(plural)
+    if not aggregated:
+        groups = [
+            {"name": group, "versions": [{"groupVersion": f"{group}/{name}", "version": name} for name in names]}
+            for group, names in versions.items()
+        ]
+        return {"kind": "APIGroupList", "groups": groups}
+    items = [
+        {
+            "metadata": {"name": group},
+            "versions": [
+                {
+                    "version": name,
+                    "resources": [
+                        {"resource": plural, "responseKind": {"kind": KINDS[plural][0]}, "scope": "Namespaced"}
+                        for plural in plurals
+                    ],
+                }
+                for name, plurals in names.items()
+            ],
+        }
+        for group, names in versions.items()
+    ]
+    return {"kind": "APIGroupDiscoveryList", "items": items}
+
+
+def _resource(plural: str) -> dict[str, Any]:
+    return {"name": plural, "kind": KINDS[plural][0], "namespaced": plural != "namespaces"}
+
+
+def _status(code: int, reason: str) -> dict[str, Any]:
+    return {"kind": "Status", "code": code, "reason": reason, "message": f"scripted {code} {reason}".strip()}

@@ -1,0 +1,145 @@
+"""Pods in the words of the seam, and how a client gets in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshchaos.errors import UserError
+from meshchaos.mesh.kubernetes.entry import entry_for
+from meshchaos.mesh.kubernetes.views import living, replica_of, workloads_of
+from meshchaos.mesh.objects import Manifest
+from meshchaos.mesh.seam import Snapshot
+
+
+def pod(name: str, *, hash_: str = "77", kind: str = "ReplicaSet", proxy: str = "containers", **more: Any) -> Manifest:
+    app, _, _ = name.partition("-")
+    owner = f"{app}-{hash_}" if kind == "ReplicaSet" else app
+    labels = {"app": app, **({"pod-template-hash": hash_} if kind == "ReplicaSet" else {})}
+    spec: dict[str, Any] = {"containers": [{"name": app}], "serviceAccountName": "me"}
+    if proxy:
+        spec.setdefault(proxy, []).append({"name": "istio-proxy", "args": more.pop("args", ["proxy", "sidecar"])})
+    return {
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": more.pop("namespace", "shop"),
+            "labels": labels,
+            "ownerReferences": [{"kind": kind, "name": owner, "controller": True}],
+            **more,
+        },
+        "spec": spec,
+        "status": {
+            "podIP": "10.0.0.7",
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": app, "restartCount": 2}],
+            "initContainerStatuses": [{"name": "istio-proxy", "restartCount": 1}],
+        },
+    }
+
+
+def test_a_pod_is_a_replica_of_its_deployment() -> None:
+    found = replica_of(pod("web-77-x"))
+    assert (found.workload, found.address, found.service_account) == ("web", "10.0.0.7", "me")
+    assert (found.sidecar, found.ready, found.restarts) == (True, True, 3)
+    assert replica_of(pod("db-0", kind="StatefulSet")).workload == "db"
+    assert replica_of(pod("web-77-x", proxy="initContainers")).sidecar
+    assert not replica_of(pod("web-77-x", proxy="")).sidecar
+    assert not replica_of(pod("gate-77-x", args=["proxy", "router"])).sidecar
+
+
+def test_a_pod_that_ends_serves_no_more() -> None:
+    ending = pod("web-77-x", deletionTimestamp="2026-01-01T00:00:00Z")
+    assert not replica_of(ending).ready
+    assert not living(ending)
+
+
+def test_beside_the_named_namespaces_only_gateways_are_workloads() -> None:
+    pods = [
+        pod("web-77-x"),
+        pod("gate-77-x", args=["proxy", "router"], namespace="istio-system"),
+        pod("istiod-77-x", proxy="", namespace="istio-system"),
+    ]
+    template = {"metadata": {"labels": {"app": "empty"}}, "spec": {}}
+    empty = {"metadata": {"name": "empty", "namespace": "shop"}, "spec": {"template": template}}
+    namespaces = {"shop": {"metadata": {"name": "shop", "labels": {"istio-injection": "enabled"}}}}
+    found = workloads_of(pods, [empty], namespaces, [], ["shop"])
+    assert [(one.name, one.sidecar, one.gateway, len(one.replicas)) for one in found] == [
+        ("gate", False, True, 1),
+        ("empty", True, False, 0),
+        ("web", True, False, 1),
+    ]
+
+
+def service(name: str, namespace: str, app: str, port: int, **more: Any) -> Manifest:
+    spec = {"selector": {"app": app}, "ports": [{"port": port, "name": "http"}], "clusterIP": "10.9.0.1"}
+    meta = {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {**spec, **more.pop("spec", {})}, **more}
+
+
+GATEWAY: Manifest = {
+    "kind": "Gateway",
+    "metadata": {"name": "g", "namespace": "shop"},
+    "spec": {
+        "selector": {"app": "gate"},
+        "servers": [{"port": {"number": 80, "protocol": "HTTP"}, "hosts": ["shop/*.example"]}],
+    },
+}
+
+
+def snapshot(*objects: Manifest) -> Snapshot:
+    pods = [pod("web-77-x"), pod("gate-77-x", args=["proxy", "router"], namespace="istio-system")]
+    workloads = workloads_of(pods, [], {}, [GATEWAY], ["shop"])
+    return Snapshot((GATEWAY, service("web", "shop", "web", 8000), *objects), tuple(workloads), ("shop",))
+
+
+def test_through_the_gateway_that_serves_the_host() -> None:
+    gate = service("ingress", "istio-system", "gate", 80)
+    found = entry_for(snapshot(gate), "gateway", "http://a.example/x", "shop")
+    assert (found.address, found.host, found.proxied) == ("10.9.0.1:80", "a.example", False)
+    assert found.words == "through the gateway ingress.istio-system, at its cluster IP"
+    balanced = {**gate, "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}}
+    found = entry_for(snapshot(balanced), "gateway", "http://a.example/x", "shop")
+    assert (found.address, found.words) == ("203.0.113.7:80", "through the gateway ingress.istio-system")
+
+
+def test_the_gateway_that_meshchaos_yaml_names() -> None:
+    def to(**more: Any) -> str:
+        return entry_for(snapshot(), "gateway", "http://a.example/x", "shop", **more).address
+
+    assert to(gateway_address="10.0.0.5") == "10.0.0.5:80"
+    assert to(gateway_address="10.0.0.5:8080") == "10.0.0.5:8080"
+    assert to(gateway_address="[fd00::1]:8080") == "[fd00::1]:8080"
+    with pytest.raises(UserError, match=r"there is no Service nope.istio-system"):
+        to(gateway_service="nope")
+
+
+def test_from_outside_to_the_service() -> None:
+    found = entry_for(snapshot(), "outside", "http://web:8000/", "shop")
+    assert (found.address, found.host) == ("10.9.0.1:8000", "web:8000")
+
+
+@pytest.mark.parametrize(
+    ("source", "url", "words"),
+    [
+        ("gateway", "https://a.example/", "TLS to a cluster's gateway is not built yet"),
+        (
+            "gateway",
+            "http://elsewhere.org/",
+            r"no gateway that was found serves elsewhere.org on port 80; .*\*.example on",
+        ),
+        ("outside", "http://web:81/", r"Service web.shop has no port 81; it has 8000"),
+        ("web", "http://web:8000/", "from: web: calls with a workload's identity are not built yet"),
+        ("gateway", "ftp://a/", "is not a URL of the form"),
+    ],
+)
+def test_mistakes_say_what_there_is(source: str, url: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        entry_for(snapshot(service("ingress", "istio-system", "gate", 80)), source, url, "shop")
+
+
+def test_a_service_without_an_address() -> None:
+    headless = service("h", "shop", "web", 8000, spec={"clusterIP": "None"})
+    with pytest.raises(UserError, match=r"Service h.shop has no address of its own"):
+        entry_for(snapshot(headless), "outside", "http://h:8000/", "shop")
