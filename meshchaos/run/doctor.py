@@ -14,7 +14,7 @@ from meshchaos.run.catalog import Catalog, open_catalog
 from meshchaos.run.fitting import refuse_unfit
 from meshchaos.run.folder import new_run_id
 from meshchaos.run.loads import entries_of
-from meshchaos.run.meshes import open_mesh
+from meshchaos.run.meshes import cluster_spec, open_mesh
 from meshchaos.run.plan import make_plan, namespace_of
 from meshchaos.run.wiring import rooms
 
@@ -37,14 +37,17 @@ def examine(
     paths: Sequence[Path], *, mesh: str | None, config: Path | None, sets: Sequence[str]
 ) -> Iterator[Diagnosis]:
     """What is found, as it is found. Nothing is changed; a mesh that does not run is started and ended."""
-    yield from _machine()
     try:
         catalog = open_catalog(config=config, mesh=mesh)
         experiments = catalog.read(paths, sets) if paths else []
         names = list(dict.fromkeys(catalog.mesh_name(one) for one in experiments)) or [catalog.default_name()]
+        local = any(cluster_spec(catalog, name) is None for name in names)
     except UserError as error:
+        yield from _machine()
         yield Diagnosis("ill", str(error))
         return
+    if local:
+        yield from _machine()
     yield Diagnosis("ok", f"configuration {catalog.config.path}, meshes {', '.join(catalog.config.meshes)}")
     for name in names:
         with tempfile.TemporaryDirectory(prefix="meshchaos-doctor-") as logs:

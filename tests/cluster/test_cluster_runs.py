@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from pathlib import Path
 
 import pytest
 from real_cluster import Cluster, until
@@ -59,6 +61,12 @@ def _with_timeout(cluster: Cluster) -> Manifest | None:
     return found if "timeout" in found["spec"]["http"][0] else None
 
 
+def _watchdog_of(runner: int) -> int:
+    children = Path(f"/proc/{runner}/task/{runner}/children").read_text("utf-8").split()
+    (found,) = (pid for pid in children if b"watchdog" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return int(found)
+
+
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
@@ -67,7 +75,9 @@ def _with_timeout(cluster: Cluster) -> Manifest | None:
         ("killed-mtls", "mtls: {workload: httpbin, mode: STRICT}"),
     ],
 )
-def test_a_run_killed_under_its_fault_is_healed(cluster: Cluster, name: str, fault: str) -> None:
+@pytest.mark.parametrize("alone", [True, False], ids=["by-nobodys-hand", "by-heal"])
+def test_a_run_killed_under_its_fault_is_healed(cluster: Cluster, name: str, fault: str, alone: bool) -> None:
+    """``alone``: its watchdog is left to it; else that is killed, too, as when their machine ends."""
     before = cluster.state()
     process = cluster.command("run", str(cluster.experiment(name, fault, "success: 1%", fault="60s")))
     assert process.stdout is not None
@@ -77,9 +87,14 @@ def test_a_run_killed_under_its_fault_is_healed(cluster: Cluster, name: str, fau
                 break
         else:
             pytest.fail("the fault never was live")
+        if not alone:
+            os.kill(_watchdog_of(process.pid), signal.SIGKILL)
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
+    if alone:
+        until(lambda: cluster.state() == before, "everything is put back")
+        return
     refused = cluster.command("run", str(cluster.experiment(name, fault, "success: 1%")))
     output, _ = refused.communicate(timeout=60)
     assert refused.returncode == 5

@@ -14,7 +14,7 @@ from meshchaos.mesh.changes import Change, Create, edited, stale
 from meshchaos.mesh.kubernetes.api import Api, Forbidden, connect
 from meshchaos.mesh.kubernetes.confirming import Digests, Looking
 from meshchaos.mesh.kubernetes.entry import entry_for
-from meshchaos.mesh.kubernetes.journal import KubernetesJournal
+from meshchaos.mesh.kubernetes.journal import Hooks, KubernetesJournal
 from meshchaos.mesh.kubernetes.kinds import Kinds
 from meshchaos.mesh.kubernetes.live import Sign, footprint, has_footprint, signs_of
 from meshchaos.mesh.kubernetes.observing import log_filters, mark
@@ -22,8 +22,9 @@ from meshchaos.mesh.kubernetes.proxy import KubernetesProxy
 from meshchaos.mesh.kubernetes.reading import Reader
 from meshchaos.mesh.kubernetes.spec import ClusterSpec
 from meshchaos.mesh.kubernetes.views import has_proxy, replica_of
+from meshchaos.mesh.kubernetes.watchdog import Watchdog
 from meshchaos.mesh.objects import Manifest, Ref, annotations_of, ref_of
-from meshchaos.mesh.seam import Confirmation, Entry, Proxy, Snapshot
+from meshchaos.mesh.seam import Confirmation, Entry, Proxy, Replica, Snapshot
 
 MANAGER: Final = "meshchaos"
 _DOMAIN: Final = "cluster.local"
@@ -36,20 +37,26 @@ _TROUBLE: Final = 2.0
 
 
 class KubernetesMesh:
-    """Implements ``meshchaos.mesh.seam.Mesh``; one call at a time. ``logs``: a folder for what proxies log."""
+    """Implements ``meshchaos.mesh.seam.Mesh``; one call at a time. ``logs``: a folder for what proxies log.
+    ``guarded``: before the first change of a run there is a process that puts it back when this one dies.
+    """
 
-    def __init__(self, spec: ClusterSpec, api: Api, kinds: Kinds, logs: Path) -> None:
+    def __init__(self, spec: ClusterSpec, api: Api, kinds: Kinds, logs: Path, *, guarded: bool = True) -> None:
         self._spec = spec
         self._api = api
         self._kinds = kinds
         self._logs = logs
         beside = [spec.gateway_service.partition(".")[2]] if spec.gateway_service else []
         self._reader = Reader(api, kinds, spec.namespaces, [one for one in beside if one])
-        self._journal = KubernetesJournal(api, kinds, spec.namespaces, closing=self._unobserve)
+        self._journal = KubernetesJournal(api, kinds, spec.namespaces, hooks=_Around(self))
+        self._guarded = guarded
+        self._watchdog: Watchdog | None = None
         self._proxies: dict[str, KubernetesProxy] = {}
         self._gateways: frozenset[str] = frozenset()
         self._observed: list[Change] = []
         self._mark: bytes | None = None
+        self._silent: set[str] = set()
+        """Namespaces whose proxies may not be told to log."""
         self._first: dict[Ref, Digests] = {}
         self._last: dict[Ref, Digests] = {}
         self._pods: tuple[float, list[Manifest]] = (float("-inf"), [])
@@ -59,11 +66,11 @@ class KubernetesMesh:
         self._killed: set[str] = set()
 
     @classmethod
-    def open(cls, spec: ClusterSpec, logs: Path) -> KubernetesMesh:
+    def open(cls, spec: ClusterSpec, logs: Path, *, guarded: bool = True) -> KubernetesMesh:
         """Raises UserError for what is not there, or not allowed: the context, the namespaces, Istio; MeshError."""
         api = connect(spec.context, spec.kubeconfig)
         try:
-            mesh = cls(spec, api, Kinds.ask(api), logs)
+            mesh = cls(spec, api, Kinds.ask(api), logs, guarded=guarded)
             mesh._reader.check()
         except (Forbidden, MeshGone) as error:
             api.close()
@@ -113,7 +120,7 @@ class KubernetesMesh:
         self._kinds.learn(manifest)
         ref = ref_of(manifest)
         self._remember(ref)
-        self._journal.require()
+        self._may_write()
         try:
             return self._write("POST", self._kinds.collection(ref.kind, ref.namespace), manifest)
         except AlreadyExists:
@@ -129,13 +136,13 @@ class KubernetesMesh:
         """See ``Mesh``."""
         ref = ref_of(manifest)
         self._remember(ref)
-        self._journal.require()
+        self._may_write()
         return self._write("PUT", self._kinds.path(ref), manifest)
 
     def delete(self, ref: Ref, uid: str) -> None:
         """See ``Mesh``."""
         self._remember(ref)
-        self._journal.require()
+        self._may_write()
         self._api.call("DELETE", self._kinds.path(ref), {"preconditions": {"uid": uid}})
 
     def dry_run(self, changes: Sequence[Change]) -> None:
@@ -158,23 +165,28 @@ class KubernetesMesh:
                 self._write("PUT", self._kinds.path(ref), made[ref], dry=True)
 
     def observe(self, headers: Sequence[str]) -> None:
-        """See ``Mesh``: EnvoyFilters add an access log of our format. Journalled, and gone with the journal."""
+        """See ``Mesh``: EnvoyFilters add an access log of our format. Journalled, and gone with the journal. A gateway
+        whose namespace the context may not write to logs nothing, and whoever needs its lines is told.
+        """
         run_id = self._journal.holder
         assert run_id is not None
         snapshot = self._snapshot or self.snapshot()
-        changes = log_filters(run_id, snapshot.workloads, sorted(set(headers)), snapshot.root_namespace)
+        wanted = log_filters(run_id, snapshot.workloads, sorted(set(headers)), snapshot.root_namespace)
+        changes = [change for change in wanted if self._may_log(change)]
         self._journal.add(changes)
         self._observed = list(changes)
         for change in changes:
             apply_change(self, change, run_id)
-        end = time.monotonic() + _LOGGING
-        self.confirm(changes, present=True, timeout=end - time.monotonic())
+        self._confirm(changes, present=True, timeout=_LOGGING, somewhere=False)
         self._mark = mark(run_id)
         for proxy in self._proxies.values():
-            proxy.mark = self._mark
+            proxy.mark = self._mark_of(proxy.replica)
 
     def confirm(self, changes: Sequence[Change], *, present: bool, timeout: float) -> Confirmation:
         """See ``Mesh``: the API holds them, and the proxies' own active configuration shows them."""
+        return self._confirm(changes, present=present, timeout=timeout, somewhere=True)
+
+    def _confirm(self, changes: Sequence[Change], *, present: bool, timeout: float, somewhere: bool) -> Confirmation:
         end = time.monotonic() + timeout
         signs: list[Sign] = []
         root = self._reader.root_namespace
@@ -188,8 +200,8 @@ class KubernetesMesh:
         for change in changes:
             if change.ref.kind == "Deployment":
                 self._require_replicas(change.ref, end)
-        looking = self._looking()
-        return looking.wait(signs, self._known, present=present, timeout=max(0.0, end - time.monotonic()))
+        left = max(0.0, end - time.monotonic())
+        return self._looking().wait(signs, self._known, present=present, timeout=left, somewhere=somewhere)
 
     def proxies(self, workload: str | None = None, namespace: str | None = None) -> list[Proxy]:
         """See ``Mesh``. ``workload`` is a Deployment's name, or an ``app`` label for all of its versions."""
@@ -222,7 +234,7 @@ class KubernetesMesh:
             name, _, namespace = full.partition(".")
             ref = Ref("Pod", namespace, name)
             uid = self.get(ref)["metadata"]["uid"]
-            self._journal.require()
+            self._may_write()
             self._killed.add(full)
             self._pods = (float("-inf"), [])
             options = {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}
@@ -255,7 +267,8 @@ class KubernetesMesh:
         return {}
 
     def close(self) -> None:
-        """See ``Mesh``. Idempotent."""
+        """See ``Mesh``. Idempotent. What a run could not put back is tried once more by its watchdog."""
+        self.unguard()
         for proxy in self._proxies.values():
             proxy.close()
         self._proxies.clear()
@@ -271,13 +284,43 @@ class KubernetesMesh:
         query = {"fieldManager": MANAGER, **({"dryRun": "All"} if dry else {})}
         return self._api.call(method, path, self._kinds.as_served(manifest), query)
 
+    def _may_log(self, change: Create) -> bool:
+        try:
+            self.dry_run([change])
+        except Forbidden:
+            if change.ref.namespace in self._spec.namespaces:
+                raise
+            self._silent.add(change.ref.namespace)
+            return False
+        return True
+
+    def _mark_of(self, replica: Replica) -> bytes | None:
+        return None if replica.namespace in self._silent else self._mark
+
+    def _may_write(self) -> None:
+        """Raises Locked when the run does not hold the mesh any more, MeshError when nobody would put it back."""
+        self._journal.require()
+        if self._watchdog is not None:
+            self._watchdog.ready()
+
     def _stored(self, ref: Ref) -> Manifest | None:
         try:
             return self.get(ref)
         except NotFound:
             return None
 
-    def _unobserve(self, run_id: str) -> None:
+    def guard(self, run_id: str) -> None:
+        """Whoever puts things back when we die begins to watch."""
+        if self._guarded:
+            self._watchdog = Watchdog.start(self._spec, run_id, self._logs)
+
+    def unguard(self) -> None:
+        """The run is over."""
+        watchdog, self._watchdog = self._watchdog, None
+        if watchdog is not None:
+            watchdog.release()
+
+    def unobserve(self, run_id: str) -> None:
         """Takes the access log back. Raises MeshError where that cannot be done."""
         if not self._observed:
             return
@@ -285,7 +328,7 @@ class KubernetesMesh:
         if left:
             raise Conflict("; ".join(left))
         changes, self._observed = self._observed, []
-        self.confirm(changes, present=False, timeout=_LOGGING)
+        self._confirm(changes, present=False, timeout=_LOGGING, somewhere=False)
 
     def _remember(self, ref: Ref) -> None:
         """What proxies run of an object ahead of a write to it."""
@@ -333,7 +376,7 @@ class KubernetesMesh:
             elif replica.namespace not in self._spec.namespaces:
                 continue
             if name not in self._proxies:
-                self._proxies[name] = KubernetesProxy(self._api, replica, self._logs, self._mark)
+                self._proxies[name] = KubernetesProxy(self._api, replica, self._logs, self._mark_of(replica))
             self._proxies[name].replica = replica
             found.append(self._proxies[name])
         self._gateways = frozenset(gateways)
@@ -345,3 +388,19 @@ class KubernetesMesh:
             pods = self._reader.pods()
             self._pods = (time.monotonic(), pods)
         return pods
+
+
+class _Around(Hooks):
+    """What a mesh does around its journal."""
+
+    def __init__(self, mesh: KubernetesMesh) -> None:
+        self._mesh = mesh
+
+    def opening(self, run_id: str) -> None:
+        self._mesh.guard(run_id)
+
+    def closing(self, run_id: str) -> None:
+        self._mesh.unobserve(run_id)
+
+    def closed(self, run_id: str) -> None:
+        self._mesh.unguard()

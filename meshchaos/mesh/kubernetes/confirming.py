@@ -42,9 +42,10 @@ class Looking:
         *,
         present: bool,
         timeout: float,
+        somewhere: bool = True,
     ) -> Confirmation:
         """Raises NotLive, naming the proxies that lack it, or have it still. ``known``: what proxies ran of an object
-        before anything was made of it, and before it was last written.
+        before anything was made of it, and before it was last written. ``somewhere``: it must concern one.
         """
         end = time.monotonic() + timeout
         pairs = [(sign, one) for sign in signs for one in self._proxies if one.replica.ready and self._may(sign, one)]
@@ -68,7 +69,7 @@ class Looking:
         if late:
             state = "does not run it yet" if present else "runs it still"
             raise NotLive(f"{', '.join(late)} {state} ({len(concerned) - len(late)} of {len(concerned)} do as asked)")
-        if present and signs and not concerned:
+        if present and somewhere and signs and not concerned:
             raise NotLive("no proxy is concerned: what it selects or matches is not there, or no proxy was told of it")
         return Confirmation(max((at for _, _, at in found), default=time.time()), tuple(concerned))
 

@@ -53,6 +53,19 @@ class _Seen:
     at: float
 
 
+class Hooks:
+    """What happens around a journal: by itself nothing."""
+
+    def opening(self, run_id: str) -> None:
+        """Before the Lease is taken."""
+
+    def closing(self, run_id: str) -> None:
+        """Before the records are dropped. Raises MeshError where that must not be yet."""
+
+    def closed(self, run_id: str) -> None:
+        """Nothing of it is left."""
+
+
 class KubernetesJournal:
     """Implements ``meshchaos.mesh.journal.Journal``. ``namespaces``: of the mesh, its home first."""
 
@@ -62,15 +75,14 @@ class KubernetesJournal:
         kinds: Kinds,
         namespaces: Sequence[str],
         *,
-        closing: Callable[[str], None] = lambda run_id: None,
+        hooks: Hooks | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``closing`` is called with the run's id before its records are dropped: what the mesh itself added goes."""
         self._api = api
         self._kinds = kinds
         self._namespaces = tuple(namespaces)
         self._home = namespaces[0]
-        self._closing = closing
+        self._hooks = hooks or Hooks()
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
         self._leases: dict[str, Manifest] = {}
@@ -87,6 +99,7 @@ class KubernetesJournal:
             raise Locked(f"run {entry.run_id} ({entry.owner}) holds this mesh or left changes behind")
         touched = {change.ref.namespace for change in changes if change.ref.namespace}
         asked = time.monotonic()
+        self._hooks.opening(run_id)
         try:
             for namespace in (places := [self._home, *sorted(touched - {self._home})]):
                 self._leases[namespace] = self._take(namespace, run_id, owner, lifetime, places)
@@ -135,7 +148,7 @@ class KubernetesJournal:
 
     def close(self, run_id: str) -> None:
         """See ``Journal``."""
-        self._closing(run_id)
+        self._hooks.closing(run_id)
         leases = [(place, lease) for place, lease in self._all_leases() if _run_of(_holder(lease)) == run_id]
         home = next((annotations_of(lease).get(HOME, self._home) for _, lease in leases), self._home)
         for record in self._records_of(run_id, home):
@@ -145,6 +158,7 @@ class KubernetesJournal:
         if self.holder == run_id:
             self.holder = None
         self._leases.clear()
+        self._hooks.closed(run_id)
 
     def entries(self) -> list[JournalEntry]:
         """See ``Journal``. One of another home is among them: its run holds a namespace of ours."""
@@ -171,6 +185,11 @@ class KubernetesJournal:
             # Somebody deleted the Lease; what the run changed may be there.
             found[run_id] = JournalEntry(run_id, "", 0.0, 0.0, tuple(self._changes(run_id, self._home)))
         return sorted(found.values(), key=lambda entry: (entry.opened, entry.run_id))
+
+    def expires(self, run_id: str) -> float | None:
+        """Of the Lease in our home, in our own time (epoch s); None where the run does not hold it."""
+        lease = self._lease(self._home)
+        return self._expires(self._home, lease) if _run_of(_holder(lease)) == run_id else None
 
     def _expires(self, namespace: str, lease: Manifest) -> float:
         """In our own time: as long as it lasts after its renewal was first seen."""

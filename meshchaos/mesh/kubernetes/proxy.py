@@ -72,7 +72,7 @@ class KubernetesProxy:
 
     def _followed(self) -> FollowedLog:
         if self.mark is None:
-            raise EvidenceError(f"the proxy of {self.name} logs nothing for this run")
+            raise EvidenceError(f"the proxy of {self.name} logs nothing for this run: no EnvoyFilter may be made there")
         if self._log is None:
             replica = self.replica
             self._log = FollowedLog(

@@ -19,5 +19,5 @@ def api() -> Iterator[FakeApi]:
 @pytest.fixture
 def mesh(api: FakeApi, tmp_path: Path) -> Iterator[KubernetesMesh]:
     spec = ClusterSpec("shop", "fake", ("shop",), api.kubeconfig(tmp_path))
-    with KubernetesMesh.open(spec, tmp_path) as opened:
+    with KubernetesMesh.open(spec, tmp_path, guarded=False) as opened:
         yield opened
