@@ -41,7 +41,7 @@ def examine(
         catalog = open_catalog(config=config, mesh=mesh)
         experiments = catalog.read(paths, sets) if paths else []
         names = list(dict.fromkeys(catalog.mesh_name(one) for one in experiments)) or [catalog.default_name()]
-        local = any(cluster_spec(catalog, name) is None for name in names)
+        local = any(cluster_spec(catalog.config, name) is None for name in names)
     except UserError as error:
         yield from _machine()
         yield Diagnosis("ill", str(error))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshchaos.errors import Locked, MeshchaosError
+from meshchaos.errors import Locked, MeshchaosError, UserError
 from meshchaos.mesh.apply import undo_change
 from meshchaos.mesh.journal import JournalEntry
 from meshchaos.mesh.seam import Mesh
@@ -63,14 +63,22 @@ def heal(*, mesh: str | None, config: Path | None, force: bool) -> Healing:
 
 
 def _cluster(name: str | None, config: Path | None) -> ClusterSpec | None:
-    """The mesh of that name where it is one on a cluster: such a one is never meant without its name."""
-    from meshchaos.run.catalog import open_catalog
+    """The mesh of that name where it is one on a cluster: such a one is never meant without its name. Raises UserError
+    for a configuration that cannot be read, unless a local mesh of that name runs.
+    """
+    from meshchaos.experiment.config import read_config
+    from meshchaos.mesh.local import starting
     from meshchaos.run.meshes import cluster_spec
 
     if name is None:
         return None
-    catalog = open_catalog(config=config, mesh=name)
-    return cluster_spec(catalog, name) if name in catalog.config.meshes else None
+    try:
+        known = read_config(config)
+        return cluster_spec(known, name) if name in known.meshes else None
+    except UserError:
+        if any(info.mesh == name for info in starting.status()):
+            return None
+        raise
 
 
 def _heal_cluster(spec: ClusterSpec, *, force: bool) -> Healing:

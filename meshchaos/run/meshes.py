@@ -12,7 +12,7 @@ from meshchaos.mesh.objects import Manifest
 from meshchaos.mesh.seam import Mesh
 
 if TYPE_CHECKING:
-    from meshchaos.experiment.config import Workload
+    from meshchaos.experiment.config import Config, Workload
     from meshchaos.mesh.kubernetes.spec import ClusterSpec
     from meshchaos.mesh.local.client import LocalMesh
     from meshchaos.mesh.local.runtime import MeshInfo
@@ -24,7 +24,7 @@ def open_mesh(catalog: Catalog, name: str, logs: Path) -> Mesh:
     """The mesh of that name: a cluster's; the local one that ``mesh up`` keeps running, else one that ends with this
     process. What proxies log is left in ``logs``. Raises UserError, MeshError, ProxyRejected.
     """
-    cluster = cluster_spec(catalog, name)
+    cluster = cluster_spec(catalog.config, name)
     if cluster is not None:
         from meshchaos.mesh.kubernetes.client import KubernetesMesh
 
@@ -34,17 +34,17 @@ def open_mesh(catalog: Catalog, name: str, logs: Path) -> Mesh:
     return LocalMesh.open(local_spec(catalog, name, logs))
 
 
-def cluster_spec(catalog: Catalog, name: str) -> ClusterSpec | None:
+def cluster_spec(config: Config, name: str) -> ClusterSpec | None:
     """Of a mesh on a cluster; None for a local one. Raises UserError where it does not say which namespaces."""
     from meshchaos.experiment.config import KubernetesMeshConfig
     from meshchaos.mesh.kubernetes.spec import ClusterSpec
 
-    kind = catalog.config.mesh(name).kind
+    kind = config.mesh(name).kind
     if not isinstance(kind, KubernetesMeshConfig):
         return None
     if not kind.namespaces:
         raise UserError(
-            f"{catalog.config.path}: meshes.{name}.kubernetes: name the namespaces that experiments may be about, "
+            f"{config.path}: meshes.{name}.kubernetes: name the namespaces that experiments may be about, "
             "as in namespaces: [shop]"
         )
     gateway = kind.gateway

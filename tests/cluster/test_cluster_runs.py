@@ -24,6 +24,16 @@ def test_a_delay_at_the_server_is_proved_judged_and_gone(cluster: Cluster) -> No
     assert cluster.state() == before
 
 
+def test_a_field_of_an_owners_rule_is_changed_in_every_client_and_back(cluster: Cluster) -> None:
+    before = cluster.state()
+    fault = "connectionPool: {to: httpbin, tcp: {maxConnections: 50}}"
+    result, code, output = cluster.run("pool", fault, "success: 50%")
+    assert (code, result["verdict"]) == (0, "PASS"), output
+    (found,) = result["faults"]
+    assert "connectionPool tcp.maxConnections 50" in str(found["proof"]), output
+    assert cluster.state() == before
+
+
 def test_aborts_break_what_they_should(cluster: Cluster) -> None:
     before = cluster.state()
     fault = "abort: {to: httpbin, httpStatus: 503, percentage: 50, at: server}"

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from meshchaos.errors import AlreadyExists, Conflict, MeshError, MeshGone, NotFound, Refused, UserError
+from meshchaos.errors import MeshError, MeshGone, UserError
+from meshchaos.mesh.kubernetes.status import Expired, of_status
 
 PATIENCE: Final = 10.0
 """Seconds for which a request is tried again."""
@@ -30,10 +31,6 @@ _AGAIN: Final = frozenset({429, 500, 502, 503, 504})
 
 IN_CLUSTER: Final = "in-cluster"
 """The context of a Pod that talks to its own cluster by its service account."""
-
-
-class Forbidden(Refused):
-    """The rights of this context do not suffice."""
 
 
 class Api:
@@ -233,10 +230,6 @@ class Stream:
         self._response.close()
 
 
-class Expired(MeshError):
-    """The server no longer has what a chunk goes on from (410)."""
-
-
 class _Later(Exception):
     """May be tried again in ``after`` seconds."""
 
@@ -308,38 +301,6 @@ def _contexts(kubeconfig: Path | None) -> list[str] | None:
         except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError):
             continue
     return sorted(names) if names is not None else None
-
-
-def of_status(status: int, body: Any, what: str, context: str) -> MeshError:
-    """Our error for an answer of the API's (a ``Status`` object, or text)."""
-    text, reason = _words(body)
-    if status == 401:
-        return Forbidden(
-            f"context {context} is not let in (401): its credentials are wrong or have expired; log in anew"
-        )
-    if status == 403 and reason in ("", "Forbidden"):
-        return Forbidden(f"context {context} may not do this (403): {text or what}; give it the right, by a Role")
-    if status == 404:
-        return NotFound(text or f"{what}: not found")
-    if status == 409:
-        return AlreadyExists(text) if reason == "AlreadyExists" else Conflict(text or what)
-    if status == 410:
-        return Expired(text)
-    if status in (400, 403, 405, 413, 415, 422):
-        return Refused(text or f"{what}: {status}")
-    return MeshError(f"the API server answers {status} to {what}{f': {text}' if text else ''}")
-
-
-def _words(body: Any) -> tuple[str, str]:
-    """Message and reason of a Status."""
-    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
-    try:
-        status = json.loads(text)
-    except ValueError:
-        return text.strip().splitlines()[0][:300] if text.strip() else "", ""
-    if not isinstance(status, dict):
-        return text[:300], ""
-    return " ".join(str(status.get("message") or "").split()), str(status.get("reason") or "")
 
 
 def _retry_after(headers: Any) -> float:

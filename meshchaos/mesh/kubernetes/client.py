@@ -11,7 +11,7 @@ from typing import Final, Literal
 from meshchaos.errors import AlreadyExists, Conflict, MeshGone, NotFound, NotLive, Refused, UserError
 from meshchaos.mesh.apply import OWNER_ANNOTATION, apply_change, holds, undo_all
 from meshchaos.mesh.changes import Change, Create, edited, stale
-from meshchaos.mesh.kubernetes.api import Api, Forbidden, connect
+from meshchaos.mesh.kubernetes.api import Api, connect
 from meshchaos.mesh.kubernetes.confirming import Digests, Looking
 from meshchaos.mesh.kubernetes.entry import entry_for
 from meshchaos.mesh.kubernetes.journal import Hooks, KubernetesJournal
@@ -21,6 +21,7 @@ from meshchaos.mesh.kubernetes.observing import log_filters, mark
 from meshchaos.mesh.kubernetes.proxy import KubernetesProxy
 from meshchaos.mesh.kubernetes.reading import Reader
 from meshchaos.mesh.kubernetes.spec import ClusterSpec
+from meshchaos.mesh.kubernetes.status import Forbidden
 from meshchaos.mesh.kubernetes.views import has_proxy, replica_of
 from meshchaos.mesh.kubernetes.watchdog import Watchdog
 from meshchaos.mesh.objects import Manifest, Ref, annotations_of, ref_of
@@ -28,8 +29,8 @@ from meshchaos.mesh.seam import Confirmation, Entry, Proxy, Replica, Snapshot
 
 MANAGER: Final = "meshchaos"
 _DOMAIN: Final = "cluster.local"
-_LOGGING: Final = 30.0
-"""Seconds until every proxy logs for a run, and until none does any more."""
+_LOGGING: Final = 20.0
+"""Seconds until every proxy logs for a run, and until none does any more; shorter than a journal's lifetime."""
 _FRESH: Final = 0.5
 """Seconds for which a list of Pods answers several questions."""
 _TROUBLE: Final = 2.0

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from meshchaos.errors import AlreadyExists, Conflict, Locked, MeshError, NotFound, Refused
 from meshchaos.mesh import changes as change_forms
-from meshchaos.mesh.changes import Change
+from meshchaos.mesh.changes import Change, Create
 from meshchaos.mesh.edits import OWN_PREFIX
 from meshchaos.mesh.journal import JournalEntry
 from meshchaos.mesh.kubernetes.api import Api
@@ -297,17 +297,20 @@ class KubernetesJournal:
         """Whole ones: one whose last part is missing was never made."""
         parts: dict[int, dict[int, Manifest]] = {}
         for record in self._records_of(run_id, home):
-            change, _, number = annotations_of(record).get(PART, "0.0").partition(".")
-            parts.setdefault(int(change), {})[int(number)] = record
-        found = []
+            position, _, number = annotations_of(record).get(PART, "0.0").partition(".")
+            parts.setdefault(int(position), {})[int(number)] = record
+        found: list[Change] = []
         for _, own in sorted(parts.items()):
             ordered = [own[number]["data"] for number in sorted(own)]
             if ordered[-1]["last"] != "true" or len(ordered) != max(own) + 1:
                 continue
             try:
-                found.append(change_forms.load(json.loads("".join(str(data["change"]) for data in ordered))))
+                change = change_forms.load(json.loads("".join(str(data["change"]) for data in ordered)))
             except (ValueError, KeyError, TypeError) as error:
                 raise MeshError(f"the journal of run {run_id} in namespace {home} is damaged: {error}") from error
+            if isinstance(change, Create):
+                self._kinds.learn(change.manifest)
+            found.append(change)
         return found
 
     def _records_of(self, run_id: str | None, home: str | None = None) -> list[Manifest]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from meshchaos.errors import NotFound
+from meshchaos.errors import NotFound, Refused
 from meshchaos.mesh.kubernetes.api import Api
 from meshchaos.mesh.objects import Manifest, Ref
 
@@ -84,28 +84,40 @@ class Kinds:
         return (self._groups.get(kind, ""), kind) in self._places
 
     def learn(self, manifest: Manifest) -> None:
-        """Which group is meant by a kind that the user brings. Raises NotFound where the server has none such."""
+        """Which group is meant by a kind that the user brings. Raises Refused where the server has none such, and for
+        one whose name is another's here.
+        """
         kind, group = str(manifest.get("kind")), str(manifest.get("apiVersion") or "").rpartition("/")[0]
         if (group, kind) not in self._places:
-            raise NotFound(f"the cluster has no kind {kind} in {group or 'the core group'}")
-        self._groups.setdefault(kind, group)
+            raise Refused(f"the cluster has no kind {kind} in {group or 'the core group'}")
+        if self._groups.setdefault(kind, group) != group:
+            raise Refused(
+                f"{kind} of {group or 'the core group'} cannot be written: {kind} is {self._groups[kind]}'s here"
+            )
 
     def collection(self, kind: str, namespace: str = "") -> str:
-        """The path of all objects of a kind, in one namespace. Raises NotFound where the server has none such."""
+        """The path of all objects of a kind, in one namespace. Raises NotFound where the server has none of a kind that
+        is known, Refused for one that is not: nobody could say whether such an object is gone.
+        """
         place = self._place(kind)
         inside = f"/namespaces/{quote(namespace)}" if place.namespaced and namespace else ""
         return f"{place.root}{inside}/{place.plural}"
 
     def path(self, ref: Ref) -> str:
-        """Of one object. Raises NotFound."""
+        """Of one object. Raises as ``collection``."""
         return f"{self.collection(ref.kind, ref.namespace)}/{quote(ref.name)}"
 
     def as_served(self, manifest: Manifest) -> dict[str, Any]:
-        """With the apiVersion of ``collection``. Raises NotFound."""
+        """With the apiVersion of ``collection``. Raises as it."""
         return {**manifest, "apiVersion": self._place(str(manifest["kind"])).api_version}
 
     def _place(self, kind: str) -> Place:
-        group = self._groups.get(kind, "")
+        group = self._groups.get(kind)
+        if group is None:
+            known = [key for key in self._places if key[1] == kind]
+            if len(known) != 1:
+                raise Refused(f"it is not clear which {kind} of the cluster is meant ({len(known)} groups have one)")
+            return self._places[known[0]]
         if (group, kind) not in self._places:
             hint = ": is Istio installed there?" if group.endswith("istio.io") else ""
             raise NotFound(f"the cluster serves no {kind}{f' ({group})' if group else ''}{hint}")

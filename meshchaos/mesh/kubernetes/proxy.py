@@ -12,8 +12,9 @@ from urllib.parse import urlencode
 from meshchaos.errors import EvidenceError, MeshError, MeshGone, NotFound
 from meshchaos.mesh.admin import Admin
 from meshchaos.mesh.istio.injection import PROXY_CONTAINER
-from meshchaos.mesh.kubernetes.api import Api, Forbidden
+from meshchaos.mesh.kubernetes.api import Api
 from meshchaos.mesh.kubernetes.logs import FollowedLog
+from meshchaos.mesh.kubernetes.status import Forbidden
 from meshchaos.mesh.log_format import read_lines
 from meshchaos.mesh.seam import ProxyLogLine, Replica
 

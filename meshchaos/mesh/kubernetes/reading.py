@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from meshchaos.errors import MeshError, NotFound, UserError
 from meshchaos.mesh.istio.mesh_config import KEY
-from meshchaos.mesh.kubernetes.api import Api, Forbidden
+from meshchaos.mesh.kubernetes.api import Api
 from meshchaos.mesh.kubernetes.kinds import Kinds
+from meshchaos.mesh.kubernetes.status import Forbidden
 from meshchaos.mesh.kubernetes.views import in_ambient, living, workloads_of
 from meshchaos.mesh.objects import Manifest, Ref
 from meshchaos.mesh.seam import Snapshot

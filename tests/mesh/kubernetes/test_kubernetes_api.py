@@ -12,10 +12,11 @@ from meshchaos.mesh.apply import OWNER_ANNOTATION, apply_change, undo_change
 from meshchaos.mesh.changes import Create, EditObject, recorded
 from meshchaos.mesh.edits import MISSING, InsertNamed, SetField
 from meshchaos.mesh.kubernetes import api as module
-from meshchaos.mesh.kubernetes.api import Forbidden, connect
+from meshchaos.mesh.kubernetes.api import connect
 from meshchaos.mesh.kubernetes.client import KubernetesMesh
-from meshchaos.mesh.kubernetes.kinds import Kinds
+from meshchaos.mesh.kubernetes.kinds import Kinds, Place
 from meshchaos.mesh.kubernetes.spec import ClusterSpec
+from meshchaos.mesh.kubernetes.status import Forbidden
 from meshchaos.mesh.objects import Manifest, Ref
 
 WEB = Ref("DestinationRule", "shop", "web")
@@ -55,6 +56,23 @@ def test_kinds_are_found_where_the_server_has_them(api: FakeApi, tmp_path: Path,
     assert not kinds.has("ScaledObject")
     with pytest.raises(NotFound, match=r"serves no HTTPRoute \(gateway.networking.k8s.io\)"):
         kinds.path(Ref("HTTPRoute", "shop", "a"))
+
+
+def test_a_kind_that_nobody_knows_is_never_taken_for_gone(api: FakeApi, tmp_path: Path) -> None:
+    kinds = Kinds.ask(connect("fake", api.kubeconfig(tmp_path)))
+    with pytest.raises(Refused, match="it is not clear which WasmPlugin of the cluster is meant"):
+        kinds.path(Ref("WasmPlugin", "shop", "a"))
+    with pytest.raises(Refused, match=r"the cluster has no kind WasmPlugin in extensions.istio.io"):
+        kinds.learn({"kind": "WasmPlugin", "apiVersion": "extensions.istio.io/v1alpha1"})
+
+
+def test_a_kind_of_the_users_is_found_by_its_group() -> None:
+    gateway, thing = Place("x.example/v1", "gateways", True), Place("x.example/v1", "things", True)
+    kinds = Kinds({("x.example", "Gateway"): gateway, ("x.example", "Thing"): thing})
+    with pytest.raises(Refused, match=r"Gateway of x.example cannot be written: Gateway is networking.istio.io's"):
+        kinds.learn({"kind": "Gateway", "apiVersion": "x.example/v1"})
+    kinds.learn({"kind": "Thing", "apiVersion": "x.example/v1"})
+    assert kinds.path(Ref("Thing", "shop", "a")) == "/apis/x.example/v1/namespaces/shop/things/a"
 
 
 def test_a_listing_comes_in_chunks_and_whole(api: FakeApi, tmp_path: Path) -> None:
