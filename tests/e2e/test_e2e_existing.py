@@ -81,7 +81,7 @@ def users(up: Stage) -> Iterator[None]:
 
 def test_real_traffic_is_judged_right_on_a_mesh_that_holds_and_on_one_that_does_not(up: Stage) -> None:
     with users(up):
-        up.fails(0, "run", FILE, "--seed", "3")
+        up.judges(0, "run", FILE, "--seed", "3")
         result = up.newest()
         assert [one["verdict"] for one in result["expectations"]] == ["PASS"] * 5
         assert min(one["n"] for one in result["expectations"]) > 20
@@ -93,7 +93,7 @@ def test_real_traffic_is_judged_right_on_a_mesh_that_holds_and_on_one_that_does_
             "found['spec']['http'][0]['retries'] = {'attempts': 0}\n"
             "mesh.replace(found)\n"
         )
-        up.fails(1, "run", FILE, "--seed", "3")
+        up.judges(1, "run", FILE, "--seed", "3")
         broken = {one["name"]: one["verdict"] for one in up.newest()["expectations"]}
     assert broken["success page -> stars"] == "FAIL"
     assert broken["retries page -> stars"] == "FAIL"

@@ -102,7 +102,7 @@ def policy(up: Stage, fields: dict[str, Any]) -> None:
 )
 def test_only_the_policy_decides(up: Stage, name: str, fields: dict[str, Any], code: int, verdict: str) -> None:
     policy(up, fields)
-    up.fails(code, "run", f"{name}.chaos.yaml", "--seed", "11")
+    up.judges(code, "run", f"{name}.chaos.yaml", "--seed", "11")
     result = up.newest()
     assert {one["verdict"] for one in result["expectations"]} == {verdict}
     (fault,) = result["faults"]
@@ -137,7 +137,7 @@ def test_a_stub_that_calls_in_grpc_is_a_client_of_the_edge(up: Stage) -> None:
         "from: page, rate", "rate"
     )
     up.write(text, "chain.chaos.yaml")
-    up.fails(1, "run", "chain.chaos.yaml", "--seed", "11")
+    up.judges(1, "run", "chain.chaos.yaml", "--seed", "11")
     found = {one["name"]: one for one in up.newest()["expectations"]}
     assert found["success page -> quotes"]["verdict"] == "FAIL"
     assert 0.5 < found["success page -> quotes"]["estimate"] < 0.9
