@@ -90,7 +90,7 @@ class Stage(Shop):
         verdict is never forgiven.
         """
         done = self.command(*arguments)
-        if done.returncode == 3 and CLUSTERED in done.stdout + done.stderr:
+        if done.returncode in {3, code} and CLUSTERED in done.stdout + done.stderr:
             print(done.stdout + done.stderr)
             return self.fails(code, *arguments)
         return self._ended(code, arguments, done)
