@@ -71,6 +71,8 @@ class Finding:
     steady: bool = False
     line: int = 0
     matrix: Matrix | None = None
+    edge: str = ""
+    """Whose requests it is about, where they are not the loads' own: ``page -> ratings``."""
 
 
 class Check(Protocol):

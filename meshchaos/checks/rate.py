@@ -189,6 +189,7 @@ class RateCheck:
             needs=decision.needs,
             censored_at=measured.censored_at,
             line=self.where.line,
+            edge=str(self.edge) if self.edge is not None else "",
         )
 
     def _looked(self, phase: PhaseRecord, counts: Tally, verdict: Verdict, text: str) -> Finding:
@@ -209,6 +210,7 @@ class RateCheck:
             threshold=self.threshold,
             unit="share" if self.quantile is None else "s",
             line=self.where.line,
+            edge=str(self.edge) if self.edge is not None else "",
         )
 
 

@@ -96,6 +96,7 @@ class RecoveryCheck:
             threshold=self.base.threshold,
             unit="share" if self.base.quantile is None else "s",
             line=self.where.line,
+            edge=str(self.base.edge) if self.base.edge is not None else "",
         )
 
 

@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import pairwise
 
 from meshchaos.checks import words
 from meshchaos.report.series import Point
 
 WIDTH, HEIGHT = 920, 250
 LEFT, RIGHT, TOP, BOTTOM = 64, 14, 34, 30
+LABEL = 13.0
+"""Height of a line of text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,10 @@ def latency_chart(points: Sequence[Point], frame: Frame, limits: Sequence[tuple[
     body = [_grid(ticks, y), _bands(frame)]
     for name, pick in (("slowest", _slowest), ("p99", _p99), ("p50", _p50)):
         body.append(_line(points, frame, pick, y, name))
-    for label, limit in limits:
+    for (label, limit), beside in zip(limits, _apart([y(limit) - 4 for _, limit in limits]), strict=True):
         at = y(limit)
         body.append(f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        body.append(f'<text class="limit-label" x="{WIDTH - RIGHT - 4}" y="{at - 4:.1f}">{escape(label)}</text>')
+        body.append(f'<text class="limit-label" x="{WIDTH - RIGHT - 4}" y="{beside:.1f}">{escape(label)}</text>')
     return _svg("Latency over time: median, 99th percentile and slowest answer", body, frame)
 
 
@@ -97,6 +98,20 @@ def _p99(point: Point) -> float | None:
 
 def _slowest(point: Point) -> float | None:
     return point.slowest
+
+
+def _apart(heights: Sequence[float]) -> list[float]:
+    """Where labels go that would stand at ``heights``: none over another, the lower ones pushed down, all inside."""
+    placed = [0.0] * len(heights)
+    free = TOP - 4.0
+    for index in sorted(range(len(heights)), key=heights.__getitem__):
+        placed[index] = max(heights[index], free)
+        free = placed[index] + LABEL
+    floor = float(HEIGHT - BOTTOM - 2)
+    for index in sorted(range(len(heights)), key=placed.__getitem__, reverse=True):
+        placed[index] = min(placed[index], floor)
+        floor = placed[index] - LABEL
+    return placed
 
 
 def _decades(values: Iterable[float]) -> tuple[float, float]:
@@ -187,13 +202,3 @@ def _svg(title: str, body: Sequence[str], frame: Frame) -> str:
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}. {escape(told)}">'
         f"<title>{escape(title)}</title>{''.join(body)}{ticks}</svg>"
     )
-
-
-def phase_bands(phases: Sequence[tuple[str, float, float]]) -> list[Band]:
-    """Bands of (name, start, end); the gaps between phases, in which changes are made, get none."""
-    return [Band("phase", name, start, end) for name, start, end in phases]
-
-
-def gaps(phases: Sequence[tuple[str, float, float]]) -> list[tuple[float, float]]:
-    """The stretches between phases that belong to none."""
-    return [(a[2], b[1]) for a, b in pairwise(phases) if b[1] > a[2]]

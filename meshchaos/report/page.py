@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from meshchaos.checks import words
 from meshchaos.errors import EvidenceError
 from meshchaos.history.samples import Samples
-from meshchaos.report import charts, lines, view
+from meshchaos.report import charts, left, lines, topology, view
 from meshchaos.report.matrix import calls_of
 from meshchaos.report.series import Point, points
 from meshchaos.run.result import Result, iso
@@ -45,25 +46,29 @@ def write(result: Result, samples: Mapping[str, Samples], *, target: Path | None
     """
     path = target or result.folder / FILE
     try:
-        path.write_text(render(result, samples), encoding="utf-8")
+        path.write_text(render(result, samples, beside=path.parent), encoding="utf-8")
     except OSError as error:
         raise EvidenceError(f"cannot write {path}: {error.strerror}") from error
     return path
 
 
-def render(result: Result, samples: Mapping[str, Samples]) -> str:
-    """The page as text."""
+def render(result: Result, samples: Mapping[str, Samples], *, beside: Path | None = None) -> str:
+    """The page as text. ``beside``: the folder that it will lie in, for its links to the run's files."""
     from markupsafe import Markup
 
     limits = view.limits(result.findings)
     frame, series = _time(result, list(samples.values()))
     folder = result.folder
+    hops = topology.hops_of(result, left.document(folder))
     context = {
         "verdict": result.verdict.value,
         "reason": result.reason,
+        "meaning": view.meaning(result),
+        "topology_svg": Markup(topology.draw(hops)),
+        "hops": [hop.told for hop in hops],
+        "changes": left.changes(result),
         "name": result.experiment,
         "hypothesis": result.hypothesis,
-        "confidence": words.percent(result.confidence),
         "leftovers": list(result.leftovers),
         "warnings": list(result.warnings),
         "expectations": view.expectation_rows(result.findings),
@@ -82,7 +87,7 @@ def render(result: Result, samples: Mapping[str, Samples]) -> str:
         "command": _command(result),
         "facts": _facts(result),
         "document": _text(folder / "experiment.yaml"),
-        "files": [path.name for path in sorted(folder.iterdir()) if path.is_file() and path.name != FILE],
+        "files": _files(folder, beside or folder),
     }
     return template("report.html.j2").render(context)
 
@@ -129,6 +134,15 @@ def _rows(series: Sequence[Point], frame: charts.Frame) -> list[dict[str, str]]:
             "slowest": seconds(point.slowest),
         }
         for point in series
+    ]
+
+
+def _files(folder: Path, beside: Path) -> list[tuple[str, str]]:
+    """(name, link) of what else the run left, as seen from ``beside``; empty files say nothing."""
+    return [
+        (path.name, Path(os.path.relpath(path, beside)).as_posix())
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != FILE and path.stat().st_size
     ]
 
 

@@ -6,10 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from meshchaos.checks import words
-from meshchaos.checks.kind import Finding
+from meshchaos.checks.kind import Finding, Verdict
 from meshchaos.history.records import ClusterShare, FaultRecord, FaultStep, GeneratorHealth, Injection
 from meshchaos.report import lines
-from meshchaos.run.result import PhaseCount
+from meshchaos.run.result import PhaseCount, Result
+
+_LATENCIES = ("latency", "slo", "recovery")
+"""Kinds whose thresholds in seconds are a request's latency."""
+
+_MEANINGS = {
+    Verdict.PASS: "The belief held in this run.",
+    Verdict.FAIL: "The belief does not hold: this is a finding about the mesh and what runs on it.",
+    Verdict.INCONCLUSIVE: "This run says neither yes nor no: it needs more requests.",
+    Verdict.INVALID: "This run did not test what it claims, so it says nothing about the mesh: neither good nor bad.",
+    Verdict.ERROR: "The mesh or the tool broke, so this run says nothing about the belief.",
+}
 
 
 def expectation_rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
@@ -90,13 +101,26 @@ def phase_rows(phases: Sequence[PhaseCount]) -> list[dict[str, str]]:
     return rows
 
 
+def meaning(result: Result) -> str:
+    """What the verdict lets the reader conclude, in plain words."""
+    if result.verdict is Verdict.PASS and result.faults:
+        return "The belief held in this run, under a fault that was shown to be there."
+    return _MEANINGS[result.verdict]
+
+
 def limits(findings: Sequence[Finding]) -> list[tuple[str, float]]:
-    """The latency limits to draw: (label, seconds), each value once."""
-    found: dict[float, str] = {}
+    """The latency limits to draw over the loads' own requests: (label, seconds), each value once. What is about an
+    edge, or about another time than a request's latency, has no place in that chart.
+    """
+    found: dict[float, list[str]] = {}
     for finding in findings:
-        if finding.unit == "s" and finding.threshold is not None:
-            found.setdefault(finding.threshold, f"{finding.name} {words.seconds(finding.threshold)}")
-    return [(label, limit) for limit, label in found.items()]
+        if finding.kind in _LATENCIES and finding.unit == "s" and finding.threshold is not None and not finding.edge:
+            found.setdefault(finding.threshold, []).append(finding.name)
+    return [(f"{_some(names)} {words.seconds(limit)}", limit) for limit, names in found.items()]
+
+
+def _some(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more:"
 
 
 def value(number: float | None, unit: str) -> str:

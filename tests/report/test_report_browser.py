@@ -1,0 +1,115 @@
+"""Pages in a real Chromium: nothing is reported on its console, axe-core finds no violation, keys and print work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from meshchaos.checks.kind import Verdict
+from meshchaos.report import page
+from tests.report import made
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+Maker = Callable[[Path], Path]
+
+
+def run_page(verdict: Verdict) -> Maker:
+    def make(folder: Path) -> Path:
+        return page.write(made.result(folder, verdict), made.loads())
+
+    return make
+
+
+PAGES = {verdict.value: run_page(verdict) for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.INVALID)}
+
+
+@contextmanager
+def opened(browser: Browser, file: Path, scheme: Literal["dark", "light"] = "light") -> Iterator[Page]:
+    """Fails for what the page says on its console, and for anything that it asks for beside itself."""
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 1040, "height": 900})
+    try:
+        tab = context.new_page()
+        trouble: list[str] = []
+        asked: list[str] = []
+        tab.on("console", lambda message: trouble.append(message.text))
+        tab.on("pageerror", lambda error: trouble.append(str(error)))
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(file.as_uri())
+        yield tab
+        assert trouble == []
+        assert asked == [file.as_uri()]
+    finally:
+        context.close()
+
+
+def violations(tab: Page) -> list[str]:
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(tab)
+    return [f"{one['id']}: {node['html']}" for one in found.response["violations"] for node in one["nodes"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing(name: str, scheme: Literal["dark", "light"], browser: Browser, tmp_path: Path) -> None:
+    with opened(browser, PAGES[name](tmp_path), scheme) as tab:
+        for summary in tab.locator("summary").all():
+            summary.click()
+        assert violations(tab) == []
+
+
+def test_the_verdict_is_seen_first(browser: Browser, tmp_path: Path) -> None:
+    with opened(browser, PAGES["INVALID"](tmp_path)) as tab:
+        verdict = tab.get_by_role("region", name="Verdict")
+        assert "INVALID" in verdict.inner_text()
+        assert "this is why it is INVALID" in verdict.inner_text()
+        assert "says nothing about the mesh" in verdict.inner_text()
+        box = verdict.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < 300
+
+
+def test_labels_of_limits_do_not_cover_each_other(browser: Browser, tmp_path: Path) -> None:
+    """0.8 s and 0.85 s are a hair apart on an axis of decades."""
+    with opened(browser, PAGES["FAIL"](tmp_path)) as tab:
+        boxes = [label.bounding_box() for label in tab.locator(".limit-label").all()]
+        assert len(boxes) == 2
+        for one, other in combinations([box for box in boxes if box is not None], 2):
+            upper, lower = sorted((one, other), key=lambda box: box["y"])
+            assert upper["y"] + upper["height"] <= lower["y"] + 1
+
+
+def test_details_open_by_keys(browser: Browser, tmp_path: Path) -> None:
+    with opened(browser, PAGES["FAIL"](tmp_path)) as tab:
+        evidence = tab.get_by_text("two of them were slow").first
+        assert not evidence.is_visible()
+        for _ in range(20):
+            tab.keyboard.press("Tab")
+            if tab.evaluate("document.activeElement.tagName") == "SUMMARY":
+                break
+        tab.keyboard.press("Enter")
+        assert evidence.is_visible()
+
+
+def test_everything_is_printed(browser: Browser, tmp_path: Path) -> None:
+    """Paper has no triangles to click: evidence, tables and YAML are on it."""
+    with opened(browser, PAGES["FAIL"](tmp_path)) as tab:
+        tab.emulate_media(media="print")
+        for text in ("two of them were slow", "a line of its log", "kind: EnvoyFilter"):
+            box = tab.get_by_text(text).first.bounding_box()
+            assert box is not None, text
+            assert box["height"] > 0
+
+
+def test_it_fits_a_narrow_screen(browser: Browser, tmp_path: Path) -> None:
+    """Wide tables scroll by themselves, the page does not."""
+    with opened(browser, PAGES["FAIL"](tmp_path)) as tab:
+        tab.set_viewport_size({"width": 400, "height": 800})
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 400

@@ -1,0 +1,55 @@
+"""What a page draws and tells beside its numbers: limits, the fault's edge, what was changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from meshchaos.checks.kind import Verdict
+from meshchaos.report import left, page, topology, view
+from tests.report import made
+
+
+def test_only_latencies_of_loads_are_limits_of_the_chart() -> None:
+    limit = made.finding("latency", Verdict.PASS, threshold=0.8, unit="s")
+    edge = replace(limit, threshold=0.2, edge="page -> ratings")
+    cut = replace(limit, kind="timeout", threshold=0.5)
+    twin = replace(limit, kind="recovery", name="recovery: it")
+    assert view.limits([limit, edge, cut]) == [("latency of it 800 ms", 0.8)]
+    assert view.limits([limit, twin]) == [("latency of it and 1 more: 800 ms", 0.8)]
+
+
+def test_the_fault_is_on_its_edge_with_what_carried_it(tmp_path: Path) -> None:
+    made_up = made.result(tmp_path, Verdict.PASS)
+    load, fault = topology.hops_of(made_up, left.document(tmp_path))
+    assert load.told == "gateway to shop.example: load main, 100 requests/s"
+    assert fault.told == (
+        "page to ratings:9080: fault: delay 50 %, in the server's proxy, 48 of 100 requests carried it (48 %)"
+    )
+    never = replace(made.FAULT, live_at=None, edge="ratings-v1", kind="scale", proof="endpoints")
+    (alone,) = topology.hops_of(replace(made_up, faults=(never,)), {})
+    assert (alone.source, alone.target, alone.below) == ("", "ratings-v1", "never live")
+
+
+def test_a_change_is_shown_with_what_was_before_and_is_after(tmp_path: Path) -> None:
+    made_up = made.result(tmp_path, Verdict.PASS)
+    whole, field = left.changes(made_up)
+    assert (whole["object"], whole["before"], whole["after"]) == ("EnvoyFilter chaos-1-0.shop", "", "not there")
+    assert "kind: EnvoyFilter" in whole["during"]
+    assert field == {
+        "object": "VirtualService ratings.shop",
+        "field": "spec.timeout",
+        "before": "1s",
+        "during": "9s",
+        "after": "as before",
+    }
+    left_behind = replace(made_up, leftovers=("VirtualService ratings.shop: spec.timeout",), healed=False)
+    assert {row["after"] for row in left.changes(left_behind)} == {"not verified"}
+
+
+def test_links_lead_to_the_run_wherever_the_page_is(tmp_path: Path) -> None:
+    run, elsewhere = tmp_path / "run", tmp_path / "pages"
+    run.mkdir()
+    elsewhere.mkdir()
+    written = page.write(made.result(run, Verdict.PASS), made.loads(), target=elsewhere / "slow.html")
+    assert 'href="../run/history.jsonl"' in written.read_text()
