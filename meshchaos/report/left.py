@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from meshchaos.errors import UserError
-from meshchaos.mesh.changes import MISSING, Create, EditItem, EditObject, InsertNamed, load
+from meshchaos.mesh.changes import Create, EditObject, load
+from meshchaos.mesh.edits import MISSING, EditItem, InsertNamed
 from meshchaos.run import events
 from meshchaos.run.history_file import of_kind, read_history
 from meshchaos.run.result import Result
