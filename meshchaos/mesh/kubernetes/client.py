@@ -12,12 +12,12 @@ from meshchaos.errors import AlreadyExists, Conflict, MeshGone, NotFound, NotLiv
 from meshchaos.mesh.apply import OWNER_ANNOTATION, apply_change, holds, undo_all
 from meshchaos.mesh.changes import Change, Create, edited, stale
 from meshchaos.mesh.kubernetes.api import Api, connect
-from meshchaos.mesh.kubernetes.confirming import Digests, Looking
+from meshchaos.mesh.kubernetes.confirming import Known, Looking
 from meshchaos.mesh.kubernetes.entry import entry_for
 from meshchaos.mesh.kubernetes.journal import Hooks, KubernetesJournal
 from meshchaos.mesh.kubernetes.kinds import Kinds
 from meshchaos.mesh.kubernetes.live import Sign, footprint, has_footprint, signs_of
-from meshchaos.mesh.kubernetes.observing import log_filters, mark
+from meshchaos.mesh.kubernetes.observing import log_filters, log_name, mark
 from meshchaos.mesh.kubernetes.proxy import KubernetesProxy
 from meshchaos.mesh.kubernetes.reading import Reader
 from meshchaos.mesh.kubernetes.spec import ClusterSpec
@@ -58,8 +58,7 @@ class KubernetesMesh:
         self._mark: bytes | None = None
         self._silent: set[str] = set()
         """Namespaces whose proxies may not be told to log."""
-        self._first: dict[Ref, Digests] = {}
-        self._last: dict[Ref, Digests] = {}
+        self._known: dict[Ref, Known] = {}
         self._pods: tuple[float, list[Manifest]] = (float("-inf"), [])
         self._snapshot: Snapshot | None = None
         self._looked = time.monotonic()
@@ -167,7 +166,8 @@ class KubernetesMesh:
 
     def observe(self, headers: Sequence[str]) -> None:
         """See ``Mesh``: EnvoyFilters add an access log of our format. Journalled, and gone with the journal. A gateway
-        whose namespace the context may not write to logs nothing, and whoever needs its lines is told.
+        whose namespace the context may not write to logs nothing, and whoever needs its lines is told. Raises MeshError
+        where a node's clock is not ours: what its proxies log could not be put beside what was sent.
         """
         run_id = self._journal.holder
         assert run_id is not None
@@ -176,12 +176,14 @@ class KubernetesMesh:
         changes = [change for change in wanted if self._may_log(change)]
         self._journal.add(changes)
         self._observed = list(changes)
+        begun = time.time()
         for change in changes:
             apply_change(self, change, run_id)
         self._confirm(changes, present=True, timeout=_LOGGING, somewhere=False)
         self._mark = mark(run_id)
         for proxy in self._proxies.values():
             proxy.mark = self._mark_of(proxy.replica)
+        self._looking().compare_clocks(log_name(run_id), begun, time.time())
 
     def confirm(self, changes: Sequence[Change], *, present: bool, timeout: float) -> Confirmation:
         """See ``Mesh``: the API holds them, and the proxies' own active configuration shows them."""
@@ -202,7 +204,7 @@ class KubernetesMesh:
             if change.ref.kind == "Deployment":
                 self._require_replicas(change.ref, end)
         left = max(0.0, end - time.monotonic())
-        return self._looking().wait(signs, self._known, present=present, timeout=left, somewhere=somewhere)
+        return self._looking().wait(signs, self._known.get, present=present, timeout=left, somewhere=somewhere)
 
     def proxies(self, workload: str | None = None, namespace: str | None = None) -> list[Proxy]:
         """See ``Mesh``. ``workload`` is a Deployment's name, or an ``app`` label for all of its versions."""
@@ -337,11 +339,9 @@ class KubernetesMesh:
             return
         manifest = self._stored(ref) or {"kind": ref.kind, "metadata": {"name": ref.name, "namespace": ref.namespace}}
         found = self._looking().digests(footprint(manifest, self._reader.root_namespace))
-        self._first.setdefault(ref, found)
-        self._last[ref] = found
-
-    def _known(self, ref: Ref) -> tuple[Digests, Digests]:
-        return self._first.get(ref, {}), self._last.get(ref, {})
+        before = self._known.get(ref)
+        first = before.first if before is not None else found if self._journal.holder is not None else None
+        self._known[ref] = Known(first, found, time.monotonic())
 
     def _require_replicas(self, ref: Ref, end: float) -> None:
         """Waits until as many replicas serve as a Deployment asks for. Raises NotLive."""

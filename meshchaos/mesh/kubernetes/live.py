@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from meshchaos.mesh.changes import Change, EditObject
@@ -257,6 +258,17 @@ def listeners(dump: Dump) -> Iterator[Json]:
             yield found
 
 
+def updated(dump: Dump, text: str) -> float | None:
+    """When the proxy took the newest of its active listeners that hold ``text`` (epoch s, by its node's clock)."""
+    found = [
+        datetime.fromisoformat(str(state["last_updated"])).timestamp()
+        for item in _items(dump, "dynamic_listeners", "DynamicListener")
+        if (state := item.get("active_state") or {}).get("last_updated")
+        and text in json.dumps(state.get("listener") or {}, separators=(",", ":"))
+    ]
+    return max(found, default=None)
+
+
 def clusters(dump: Dump) -> Iterator[Json]:
     """The active ones."""
     for item in _items(dump, "dynamic_active_clusters", "DynamicCluster"):
@@ -337,5 +349,6 @@ __all__ = [
     "listeners",
     "routes",
     "signs_of",
+    "updated",
     "within",
 ]
