@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint bench simulate prove clean
+.PHONY: help setup demo test lint bench simulate prove example-report clean
 
 help:
 	@echo "make demo   install, then run the example experiments on a local mesh of real Envoys"
@@ -13,6 +13,7 @@ help:
 	@echo "make bench  measure start-up, time to live, load generator, verdicts; prints a table, writes bench.json"
 	@echo "make simulate  error rates and power of the verdicts, 4,000 repetitions; writes the tables of docs/statistics.md"
 	@echo "make prove  each expectation 20 times where it holds and 20 times where it is broken, real Envoys; writes docs/proof.md (an hour)"
+	@echo "make example-report  run one example and keep what it left as reports/example (half a minute)"
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "meshchaos needs Python 3.11 or newer; this is $$($(PYTHON) --version). Say: make PYTHON=python3.12"; exit 2; }
@@ -42,6 +43,16 @@ simulate: $(STAMP)
 
 prove: $(STAMP)
 	$(BIN)/python -m tests.proof $(PROVE)
+
+# A belief that does not hold (exit 1), without the mesh's logs and this machine's paths.
+EXAMPLE := reports/example
+example-report: $(STAMP)
+	rm -rf $(EXAMPLE) $(EXAMPLE).new
+	$(BIN)/meshchaos run experiments/slow-ratings.chaos.yaml --mesh naive --seed 7 --output $(EXAMPLE).new -q; test $$? -eq 1
+	mv $(EXAMPLE).new/slow-ratings-* $(EXAMPLE)
+	rm -rf $(EXAMPLE).new $(EXAMPLE)/mesh $(EXAMPLE)/*.log
+	sed -i 's|"folder": "[^"]*"|"folder": ""|' $(EXAMPLE)/history.jsonl
+	$(BIN)/meshchaos report $(EXAMPLE) >/dev/null; test $$? -eq 1
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -30,6 +30,24 @@ def catalog_options(command: F) -> F:
     return command
 
 
+def summary_options(command: F) -> F:
+    """Results for other places than a browser."""
+    for option in (
+        click.option(
+            "--webhook-json",
+            "webhook",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="A message as Slack's webhooks take it, to be posted by you.",
+        ),
+        click.option(
+            "--markdown", type=click.Path(path_type=Path), metavar="FILE", help="A summary for a pull request."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def selection_options(command: F) -> F:
     """Which experiments of the files."""
     for option in (

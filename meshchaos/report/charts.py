@@ -43,12 +43,16 @@ class Frame:
         return LEFT + (WIDTH - LEFT - RIGHT) * min(max(seconds / self.span, 0.0), 1.0)
 
 
-def latency_chart(points: Sequence[Point], frame: Frame, limits: Sequence[tuple[str, float]]) -> str:
+def latency_chart(
+    points: Sequence[Point], frame: Frame, limits: Sequence[tuple[str, float]], reach: Sequence[float] = ()
+) -> str:
     """p50, p99 and the slowest answer of each bin on a logarithmic axis, with each limit as a line.
 
-    ``limits``: (label, seconds). A bin in which nothing was asked leaves a gap.
+    ``limits``: (label, seconds). ``reach``: seconds that the axis covers in any case, to compare charts. A bin
+    in which nothing was asked leaves a gap.
     """
     values = [value for p in points for value in (p.p50, p.slowest) if value] + [limit for _, limit in limits]
+    values += reach
     low, high = _decades(values)
 
     def y(value: float) -> float:

@@ -57,7 +57,7 @@ def render(result: Result, samples: Mapping[str, Samples], *, beside: Path | Non
     from markupsafe import Markup
 
     limits = view.limits(result.findings)
-    frame, series = _time(result, list(samples.values()))
+    frame, series = timeline(result, list(samples.values()))
     folder = result.folder
     hops = topology.hops_of(result, left.document(folder))
     context = {
@@ -79,7 +79,7 @@ def render(result: Result, samples: Mapping[str, Samples], *, beside: Path | Non
         "latency_svg": Markup(charts.latency_chart(series, frame, limits)) if series else "",
         "answers_svg": Markup(charts.answers_chart(series, frame)) if series else "",
         "limits": limits,
-        "rows": _rows(series, frame),
+        "rows": rows(series, frame),
         "faults": view.fault_sections(result.faults, result.proofs),
         "healed": _healed(result),
         "loads": view.load_rows(result.load),
@@ -92,7 +92,7 @@ def render(result: Result, samples: Mapping[str, Samples], *, beside: Path | Non
     return template("report.html.j2").render(context)
 
 
-def _time(result: Result, samples: Sequence[Samples]) -> tuple[charts.Frame, list[Point]]:
+def timeline(result: Result, samples: Sequence[Samples]) -> tuple[charts.Frame, list[Point]]:
     """The span of all phases as one chart; its bands in seconds since the first phase began."""
     phases = [count.record for count in result.phases]
     if not phases:
@@ -115,7 +115,9 @@ def _time(result: Result, samples: Sequence[Samples]) -> tuple[charts.Frame, lis
     return frame, points(samples, start, end) if samples else []
 
 
-def _rows(series: Sequence[Point], frame: charts.Frame) -> list[dict[str, str]]:
+def rows(series: Sequence[Point], frame: charts.Frame) -> list[dict[str, str]]:
+    """The table behind the charts: a row a bin."""
+
     def phase_at(moment: float) -> str:
         inside = (band.label for band in frame.bands if band.kind == "phase" and band.start <= moment < band.end)
         return next(inside, "between phases")

@@ -63,6 +63,7 @@ MISTAKES = [
     (["runn"], "no such command 'runn'; did you mean 'run'?"),
     (["report"], "which runs? name their folders (meshchaos report reports/slow-ratings-...)"),
     (["report", "empty"], "empty is not a run's folder: history.jsonl: No such file or directory"),
+    (["report", "--compare", "empty"], "--compare is for two runs, and 1 is named"),
     (["plan", ".", "--assume", "99.9"], "Invalid value for '--assume': '99.9' is not a share such as 99.95%"),
 ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import combinations
@@ -11,7 +13,9 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from meshchaos.checks.kind import Verdict
-from meshchaos.report import page
+from meshchaos.load.reader import read_samples
+from meshchaos.report import compare_page, index_page, page
+from meshchaos.run.api import judge_again
 from tests.report import made
 
 if TYPE_CHECKING:
@@ -27,7 +31,26 @@ def run_page(verdict: Verdict) -> Maker:
     return make
 
 
-PAGES = {verdict.value: run_page(verdict) for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.INVALID)}
+def compared(folder: Path) -> Path:
+    runs = []
+    for name, verdict in (("a", Verdict.PASS), ("b", Verdict.FAIL)):
+        (folder / name).mkdir()
+        runs.append((made.result(folder / name, verdict, mesh=name), made.loads()))
+    return compare_page.write(*runs)
+
+
+def index(folder: Path) -> Path:
+    for verdict in Verdict:
+        (folder / verdict).mkdir()
+        made.result(folder / verdict, verdict, run_id=verdict.value).write()
+    return index_page.write(folder)
+
+
+PAGES: dict[str, Maker] = {
+    **{verdict.value: run_page(verdict) for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.INVALID)},
+    "compare": compared,
+    "index": index,
+}
 
 
 @contextmanager
@@ -113,3 +136,14 @@ def test_it_fits_a_narrow_screen(browser: Browser, tmp_path: Path) -> None:
     with opened(browser, PAGES["FAIL"](tmp_path)) as tab:
         tab.set_viewport_size({"width": 400, "height": 800})
         assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_the_example_is_judged_and_shown_as_it_was(browser: Browser, tmp_path: Path) -> None:
+    """What an older version left is read by this one."""
+    folder = shutil.copytree(Path(__file__).parents[2] / "reports" / "example", tmp_path / "example")
+    before = json.loads((folder / "result.json").read_text("utf-8"))
+    again = judge_again(folder)
+    assert again.verdict == before["verdict"] == "FAIL"
+    with opened(browser, page.write(again, read_samples(folder))) as tab:
+        assert tab.get_by_text("What was changed, and put back").is_visible()
+        assert violations(tab) == []

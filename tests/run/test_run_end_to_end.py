@@ -30,7 +30,8 @@ def test_a_run_passes_proves_its_fault_and_can_be_judged_again(shop: Shop) -> No
     assert fault["injected"]["share"] == 1.0
     assert fault["injected"]["count"] >= 100
     assert [phase["name"] for phase in result["phases"]] == ["warmup", "baseline", "fault", "recovery"]
-    (folder,) = (shop.folder / "reports").iterdir()
+    (folder,) = (shop.folder / "reports").glob("*/")
+    assert folder.name in (shop.folder / "reports" / "index.html").read_text("utf-8")
     assert (folder / "report.html").exists()
     assert (folder / "mesh" / "supervisor.log").exists()
     again = shop.command("report", str(folder))

@@ -6,11 +6,17 @@ from pathlib import Path
 
 import click
 
+from meshchaos.cli import options, written
+
 
 @click.command("report", short_help="Judge finished runs again.")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write the page there instead.")
-def command(runs: tuple[Path, ...], html: Path | None) -> int:
+@click.option("--compare", is_flag=True, help="Show two runs side by side: RUNS are the first and the second.")
+@options.summary_options
+def command(
+    *, runs: tuple[Path, ...], html: Path | None, compare: bool, markdown: Path | None, webhook: Path | None
+) -> int:
     """Judge RUNS (folders below reports/) again from what they left, and rewrite result.json and report.html."""
     from meshchaos.errors import UserError
     from meshchaos.load.reader import read_samples
@@ -20,9 +26,13 @@ def command(runs: tuple[Path, ...], html: Path | None) -> int:
 
     if not runs:
         raise UserError("which runs? name their folders (meshchaos report reports/slow-ratings-...)")
-    if html is not None and len(runs) > 1:
+    if compare and len(runs) != 2:
+        raise UserError(f"--compare is for two runs, and {len(runs)} {'is' if len(runs) == 1 else 'are'} named")
+    if html is not None and len(runs) > 1 and not compare:
         raise UserError(f"--html is for one run, and {len(runs)} are named")
-    codes = []
+    if compare:
+        return _compare(runs, html)
+    judged = []
     for folder in runs:
         result = judge_again(folder)
         result.write()
@@ -34,5 +44,19 @@ def command(runs: tuple[Path, ...], html: Path | None) -> int:
             click.echo(lines.finding_line(finding))
         click.echo(f"{result.verdict.value:<12} {result.experiment}: {result.reason}")
         click.echo(f"{'':<12} {path}")
-        codes.append(result.exit_code)
-    return worst_exit(codes)
+        judged.append(result)
+    written.summaries(judged, markdown=markdown, webhook=webhook)
+    return worst_exit(result.exit_code for result in judged)
+
+
+def _compare(runs: tuple[Path, ...], html: Path | None) -> int:
+    """Shows both; the exit code says only that it could be done."""
+    from meshchaos.load.reader import read_samples
+    from meshchaos.report import compare, compare_page
+    from meshchaos.run.api import judge_again
+
+    first, second = (judge_again(folder) for folder in runs)
+    path = compare_page.write((first, read_samples(first.folder)), (second, read_samples(second.folder)), target=html)
+    click.echo(compare.table(first, second))
+    click.echo(path)
+    return 0

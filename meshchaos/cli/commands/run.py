@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from meshchaos.cli import options
+from meshchaos.cli import options, written
 
 if TYPE_CHECKING:
     from meshchaos.run.result import Result
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="All results; - is stdout.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="The report of the one experiment.")
+@options.summary_options
 @click.option(
     "--find-limit",
     metavar="PATH",
@@ -51,6 +52,8 @@ def command(
     seed: int | None,
     json_file: Path | None,
     html: Path | None,
+    markdown: Path | None,
+    webhook: Path | None,
     find_limit: str | None,
     low: str | None,
     high: str | None,
@@ -107,6 +110,8 @@ def command(
     _tell(done, out, quiet)
     if json_file is not None:
         _write_json(done, json_file)
+    written.index(output)
+    written.summaries(done.results, markdown=markdown, webhook=webhook)
     return done.exit_code
 
 
