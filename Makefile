@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+STAMP_DOCS := $(VENV)/.docs
 
-.PHONY: help setup demo test lint bench simulate prove example-report clean
+.PHONY: help setup demo test lint docs bench simulate prove example-report clean
 
 help:
 	@echo "make demo   install, then run the example experiments on a local mesh of real Envoys"
 	@echo "make test   install, then run every test that needs no cluster"
 	@echo "make lint   ruff, mypy --strict, import-linter"
+	@echo "make docs   build the docs into site/; a link that leads nowhere ends it"
 	@echo "make bench  measure start-up, time to live, load generator, verdicts; prints a table, writes bench.json"
 	@echo "make simulate  error rates and power of the verdicts, 4,000 repetitions; writes the tables of docs/statistics.md"
 	@echo "make prove  each expectation 20 times where it holds and 20 times where it is broken, real Envoys; writes docs/proof.md (an hour)"
@@ -35,6 +37,14 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+$(STAMP_DOCS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@
+
+docs: $(STAMP_DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "the docs are in site/: open site/index.html"
+
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench
 
@@ -55,4 +65,4 @@ example-report: $(STAMP)
 	$(BIN)/meshchaos report $(EXAMPLE) >/dev/null; test $$? -eq 1
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache
