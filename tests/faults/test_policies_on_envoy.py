@@ -50,15 +50,6 @@ ROOT = Path(__file__).parents[2]
 RATINGS = "http://ratings:9080/ratings/0"
 REVIEWS = "http://reviews:9080/reviews/0"
 DETAILS = "http://details:9080/details/0"
-SUBSETS: Manifest = {
-    "apiVersion": "networking.istio.io/v1",
-    "kind": "DestinationRule",
-    "metadata": {"name": "reviews", "namespace": "bookinfo"},
-    "spec": {
-        "host": "reviews",
-        "subsets": [{"name": f"v{n}", "labels": {"version": f"v{n}"}} for n in (1, 2, 3)],
-    },
-}
 CANARY: Manifest = {
     "apiVersion": "networking.istio.io/v1",
     "kind": "VirtualService",
@@ -76,7 +67,7 @@ CANARY: Manifest = {
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMesh]:
     logs = tmp_path_factory.mktemp("mesh")
-    manifests = (*load([ROOT / "experiments" / "bookinfo"]), SUBSETS, CANARY)
+    manifests = (*load([ROOT / "experiments" / "bookinfo"]), CANARY)
     programs = {"details-v1": StubSpec(latency=0.3)}
     spec = MeshSpec("bookinfo", str(ROOT / "meshchaos.yaml"), str(ROOT), str(logs), manifests, programs)
     with LocalMesh.start(spec) as mesh:

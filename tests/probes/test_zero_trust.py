@@ -56,7 +56,8 @@ def mesh(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     for one in spec.manifests:
         if one["kind"] == "Deployment":
             one["spec"]["replicas"] = 1
-    with LocalMesh.start(replace(spec, manifests=(*spec.manifests, *map(unpooled, APPS)))) as started:
+    others = [one for one in spec.manifests if one["kind"] != "DestinationRule"]
+    with LocalMesh.start(replace(spec, manifests=(*others, *map(unpooled, APPS)))) as started:
         yield started
 
 
