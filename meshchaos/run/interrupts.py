@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -18,6 +18,7 @@ from meshchaos.run.clock import SystemClock
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GIVE_UP = 3
+_BY_DEFAULT = (signal.SIG_DFL, signal.SIG_IGN)
 
 
 class Abandoned(KeyboardInterrupt):
@@ -66,3 +67,24 @@ class Interrupts:
             self.again()
         if self._count >= _GIVE_UP:
             raise Abandoned("given up on your word; `meshchaos heal` says whether anything is left")
+
+
+@contextlib.contextmanager
+def ending_raises() -> Iterator[None]:
+    """Inside, a signal that would end the process unseen raises KeyboardInterrupt, so that what is live is taken back
+    on the way out (in the main thread; elsewhere, and where somebody handles the signal, it does nothing).
+    """
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(f"interrupted by {signal.Signals(number).name}")
+
+    previous: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            if signal.getsignal(number) in _BY_DEFAULT:
+                previous[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
