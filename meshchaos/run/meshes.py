@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshchaos.errors import MeshchaosError, UserError
+from meshchaos.errors import MeshchaosError, MeshGone, UserError
 from meshchaos.mesh.objects import Manifest
 from meshchaos.mesh.seam import Mesh
 
@@ -32,6 +32,25 @@ def open_mesh(catalog: Catalog, name: str, logs: Path) -> Mesh:
     from meshchaos.mesh.local.client import LocalMesh
 
     return LocalMesh.open(local_spec(catalog, name, logs))
+
+
+def joinable(mesh: Mesh) -> str | None:
+    """What ``join_mesh`` takes: of a local mesh that this process started; None for one that everybody finds."""
+    from meshchaos.mesh.local.client import LocalMesh
+
+    return str(mesh.folder) if isinstance(mesh, LocalMesh) and mesh.owned else None
+
+
+def join_mesh(found: str) -> Mesh | None:
+    """The local mesh that another process of this user started, and which ends with that; None when it has ended."""
+    from meshchaos.mesh.local import starting
+    from meshchaos.mesh.local.client import LocalMesh
+
+    info = next((one for one in starting.status() if one.folder == found), None)
+    try:
+        return LocalMesh.attach(info) if info is not None else None
+    except MeshGone:
+        return None
 
 
 def cluster_spec(config: Config, name: str) -> ClusterSpec | None:

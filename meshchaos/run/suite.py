@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from meshchaos.errors import MeshchaosError, UserError
+from meshchaos.errors import MeshchaosError, MeshGone, UserError
 from meshchaos.evidence.prometheus import Prometheus
 from meshchaos.experiment.model import Experiment
 from meshchaos.mesh.seam import Mesh
@@ -126,6 +126,16 @@ class Suite:
         if name not in self._meshes:
             self._meshes[name] = self.opener(name, logs)
         return self._meshes[name]
+
+    def refresh(self, name: str) -> None:
+        """Lets go of the mesh of that name where it is gone, so that it is opened anew."""
+        mesh = self._meshes.get(name)
+        if mesh is None:
+            return
+        try:
+            mesh.journal.entries()
+        except MeshGone:
+            self._drop(name)
 
     def _open_meshes(self) -> dict[int, tuple[str, Path]]:
         """Every mesh that is needed, each with its logs in the folder of the first run on it; those runs' ids and

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from meshchaos.checks.kind import Check
 from meshchaos.errors import EvidenceError, UserError
 from meshchaos.experiment.model import Experiment
 from meshchaos.mesh.seam import Mesh
 from meshchaos.report import page
 from meshchaos.run.api import make_suite
+from meshchaos.run.by_hand import ByHand
 from meshchaos.run.catalog import Catalog, open_catalog
+from meshchaos.run.fault_by_hand import FaultByHand
 from meshchaos.run.outcome import EXIT_INTERRUPTED
+from meshchaos.run.plan import make_checks
 from meshchaos.run.result import Result
 from meshchaos.run.suite import Suite
+from pytest_meshchaos.options import option, output_folder, path_option
+from pytest_meshchaos.shared_meshes import SharedMeshes
+from pytest_meshchaos.sharing import alone, once, shared_folder
 from pytest_meshchaos.stash import KEY
-
-_DEFAULT_OUTPUT = "reports"
 
 
 def session_of(config: pytest.Config) -> ChaosSession:
@@ -38,27 +44,73 @@ class ChaosSession:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._suite: Suite | None = None
+        self._output = output_folder(config)
+        self._shared = shared_folder(config, self._output)
+        self._results: dict[str, Mapping[str, Any]] = {}
+        self._by_hand: ByHand | None = None
+        self._held: set[str] = set()
+        self._meshes: SharedMeshes | None = None
+        self.left_behind: str | None = None
+        """That a run of this session could not put everything back, and what to do about it."""
 
     @cached_property
     def catalog(self) -> Catalog:
         """Of the option or ini key, else of the meshchaos.yaml in pytest's rootdir or above. Raises UserError."""
-        return open_catalog(config=self._path("config"), mesh=self._option("mesh"), start=self._config.rootpath)
+        config = self._config
+        return open_catalog(config=path_option(config, "config"), mesh=option(config, "mesh"), start=config.rootpath)
+
+    @property
+    def skips_inconclusive(self) -> bool:
+        """Raises UserError for an ini key with another word."""
+        chosen = option(self._config, "inconclusive") or "fail"
+        if chosen not in ("fail", "skip"):
+            raise UserError(f"meshchaos_inconclusive: {chosen!r} is neither fail nor skip")
+        return chosen == "skip"
 
     def read(self, file: Path) -> list[Experiment]:
         """The experiments of one file. Raises UserError, one line a mistake."""
         return list(self.catalog.read([file], ()))
 
-    def run(self, experiment: Experiment, session: pytest.Session) -> Result:
-        """Runs one experiment, and writes its report. What it could not put back ends pytest's session after the
-        test. Raises UserError, MeshError, and KeyboardInterrupt for a run that was interrupted (and healed).
+    def expectations(self, experiment: Experiment) -> list[tuple[str, int]]:
+        """Name and line of each that will be judged. Raises UserError."""
+        checks = make_checks(experiment, self.catalog.kinds, self.catalog.slos)
+        return [(check.name, _line(check, experiment)) for check in checks]
+
+    def result(self, experiment: Experiment) -> Mapping[str, Any]:
+        """``result.json`` of the experiment and its ``folder``; run when first asked for, by whichever worker that is.
+        Raises as ``run``.
         """
-        result = self._open_suite().run_one(experiment)
-        self._write_page(result)
-        if result.leftovers:
-            session.shouldfail = f"{experiment.name} left something behind: {self.catalog.heal_command(result.mesh)}"
-        elif result.exit_code == EXIT_INTERRUPTED:
+        where = experiment.where
+        key = f"{where.file}:{where.line}:{experiment.name}"
+        if key not in self._results:
+            self._results[key] = once(self._shared, key, lambda: self._data(experiment))
+        self._note_leftovers(experiment.name, self._results[key])
+        return self._results[key]
+
+    def run(self, experiment: Experiment) -> Result:
+        """Runs one experiment, and writes its report. Raises UserError, MeshError, and KeyboardInterrupt for a run
+        that was interrupted (and healed).
+        """
+        hook = self._config.hook
+        name = self.catalog.mesh_name(experiment)
+        with self.holding(name):
+            self._open_suite().refresh(name)
+            hook.pytest_meshchaos_experiment_started(config=self._config, experiment=experiment)
+            result = self._open_suite().run_one(experiment)
+            self._write_page(result)
+            hook.pytest_meshchaos_experiment_finished(config=self._config, experiment=experiment, result=result)
+        self._note_leftovers(experiment.name, result.to_json())
+        if result.exit_code == EXIT_INTERRUPTED:
             raise KeyboardInterrupt(f"{experiment.name}: {result.reason}")
         return result
+
+    def _data(self, experiment: Experiment) -> dict[str, Any]:
+        result = self.run(experiment)
+        return {**result.to_json(), "folder": str(result.folder)}
+
+    def _note_leftovers(self, name: str, result: Mapping[str, Any]) -> None:
+        if result["leftovers"]:
+            self.left_behind = f"{name} left something behind: {self.catalog.heal_command(result['mesh'])}"
 
     def _write_page(self, result: Result) -> None:
         from meshchaos.load.reader import read_samples
@@ -72,9 +124,65 @@ class ChaosSession:
         """The mesh that experiments run on when they name none. Raises UserError, MeshError."""
         name = self.catalog.default_name()
         suite = self._open_suite()
-        return suite.mesh(name, self._output() / f"mesh-{name}")
+        return suite.mesh(name, self._output / f"mesh-{name}")
+
+    @contextmanager
+    def holding(self, name: str | None = None) -> Iterator[None]:
+        """No other worker makes a fault on that mesh (default: the one of ``mesh``) meanwhile, nor looks at it in a
+        test. Raises UserError.
+        """
+        name = name or self.catalog.default_name()
+        if name in self._held:
+            yield
+            return
+        with alone(self._shared, f"mesh {name}"):
+            self._held.add(name)
+            try:
+                yield
+            finally:
+                self._held.discard(name)
+
+    def by_hand(self) -> ByHand:
+        """For faults outside of any experiment, on that mesh."""
+        if self._by_hand is None:
+            mesh, suite = self.mesh(), self._open_suite()
+            self._by_hand = ByHand(
+                mesh,
+                self.catalog.kinds,
+                suite.rooms,
+                self._output,
+                self.catalog.heal_command(mesh.name),
+                seed=suite.seed or 0,
+            )
+        return self._by_hand
+
+    def marked(self, markers: Sequence[pytest.Mark]) -> FaultByHand:
+        """The faults of ``@pytest.mark.chaos(delay={"to": "ratings", ...})``, the outermost first. Raises UserError."""
+        hand, found = self.by_hand(), []
+        for marker in markers:
+            if marker.args or not all(isinstance(one, Mapping) for one in marker.kwargs.values()):
+                raise UserError(
+                    "pytest.mark.chaos takes faults with their fields: "
+                    '@pytest.mark.chaos(delay={"to": "ratings", "fixedDelay": "2s"})'
+                )
+            found += [hand.fault(kind, fields) for kind, fields in marker.kwargs.items()]
+        return found[0] if len(found) == 1 else hand.together(found)
+
+    def take_back(self) -> None:
+        """What a test entered and never left. Raises Leftover."""
+        hand = self._by_hand
+        if hand is None:
+            return
+        try:
+            hand.close()
+        finally:
+            if hand.leftovers:
+                self.left_behind = f"{hand.leftovers[0]} could not be put back: {hand.heal_command}"
 
     def close(self) -> None:
+        """Meshes that this process started end, once no other worker uses them."""
+        if self._meshes is not None:
+            self._meshes.leave()
         suite, self._suite = self._suite, None
         if suite is not None:
             suite.__exit__(None, None, None)
@@ -82,43 +190,13 @@ class ChaosSession:
     def _open_suite(self) -> Suite:
         if self._suite is None:
             seed = self._config.getoption("--meshchaos-seed")
-            self._suite = make_suite(self.catalog, (), output=self._output(), seed=seed).__enter__()
+            self._suite = make_suite(self.catalog, (), output=self._output, seed=seed).__enter__()
+            if self._shared is not None:
+                self._meshes = SharedMeshes(self._shared, self._suite.opener)
+                self._suite.opener = self._meshes.open
         return self._suite
 
-    def _output(self) -> Path:
-        return self._path("output") or self._config.rootpath / _DEFAULT_OUTPUT
 
-    def _option(self, name: str) -> str | None:
-        chosen = self._config.getoption(f"--meshchaos-{name}") or self._config.getini(f"meshchaos_{name}")
-        return str(chosen) if chosen else None
-
-    def _path(self, name: str) -> Path | None:
-        """An option's path is relative to where pytest was called, an ini key's to the ini file."""
-        given = self._config.getoption(f"--meshchaos-{name}")
-        if given:
-            return Path(self._config.invocation_params.dir, given)
-        ini = self._config.getini(f"meshchaos_{name}")
-        base = self._config.inipath.parent if self._config.inipath else self._config.rootpath
-        return base / ini if ini else None
-
-
-@dataclass(frozen=True, slots=True)
-class Chaos:
-    """What the fixture ``chaos`` gives. ``folder`` is the test file's."""
-
-    session: ChaosSession
-    folder: Path
-    tests: pytest.Session
-
-    def run(self, path: str | Path, name: str | None = None) -> Result | Sequence[Result]:
-        """Runs the experiments of a file (relative to the test's folder): one result for one experiment, or for
-        the one called ``name``; else all of them. Nothing of a fault outlives the call. Raises UserError.
-        """
-        file = self.folder / path
-        if not file.is_file():
-            raise UserError(f"{file}: no such file")
-        experiments = [one for one in self.session.read(file) if name is None or one.name == name]
-        if not experiments:
-            raise UserError(f"{file}: there is no experiment {name!r}")
-        results = [self.session.run(experiment, self.tests) for experiment in experiments]
-        return results[0] if len(results) == 1 else results
+def _line(check: Check, experiment: Experiment) -> int:
+    where = getattr(check, "where", None) or experiment.where
+    return int(where.line)

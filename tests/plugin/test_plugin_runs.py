@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 
 import pytest
@@ -16,6 +17,7 @@ pytestmark = [pytest.mark.envoy, pytest.mark.e2e]
 
 LONG = EXPERIMENT.replace("fault: 1500ms", "fault: 60s").replace("no-stars", "long")
 WITH_FIXTURES = """
+import httpx
 import pytest
 
 def test_by_hand(chaos, mesh):
@@ -31,6 +33,46 @@ def test_what_is_not_there(chaos):
     with pytest.raises(Exception, match="there is no experiment 'other'"):
         chaos.run("no-stars.chaos.yaml", "other")
 
+@pytest.fixture
+def entry(mesh):
+    return mesh.entry("page", "http://stars:8000/", "shop")
+
+@pytest.fixture
+def ask(entry):
+    return lambda: httpx.get("http://stars:8000/", proxy=f"http://{entry.address}", trust_env=False).status_code
+
+def test_a_fault_by_hand(chaos, mesh, ask):
+    assert ask() == 200
+    with chaos.abort(to="stars", httpStatus=503) as fault:
+        assert {ask() for _ in range(20)} == {503}
+    assert fault.record.injections[0].injected + fault.record.injections[1].injected == 20
+    assert ask() == 200
+    assert mesh.journal.entries() == []
+    with pytest.raises(AttributeError, match="abrot"):
+        chaos.abrot(to="stars")
+
+def test_a_fault_that_no_request_met(chaos, mesh):
+    with pytest.raises(Exception, match="no request came to"):
+        with chaos.abort(to="stars", httpStatus=503):
+            pass
+    assert mesh.journal.entries() == []
+
+@pytest.mark.chaos(abort={"to": "stars", "httpStatus": 503})
+def test_marked(ask):
+    assert ask() == 503
+
+@pytest.mark.chaos(delay={"to": "stars", "fixedDelay": "300ms"})
+@pytest.mark.chaos(abort={"to": "stars", "httpStatus": 503, "percentage": 50})
+def test_marked_twice(entry):
+    answers = [httpx.get("http://stars:8000/", proxy=f"http://{entry.address}", trust_env=False) for _ in range(20)]
+    assert {one.status_code for one in answers} == {200, 503}
+    assert min(one.elapsed.total_seconds() for one in answers) > 0.2
+
+@pytest.mark.parametrize("kind, fields", [("delay", {"fixedDelay": "10ms"}), ("abort", {"http_status": 500})])
+def test_of_several_kinds(chaos, ask, kind, fields):
+    with chaos.fault(kind, to="stars", **fields):
+        assert ask() == (200 if kind == "delay" else 500)
+
 def test_the_same_mesh(mesh, request):
     assert mesh is request.getfixturevalue("mesh")
 """
@@ -40,27 +82,96 @@ def test_one_passes_and_one_fails_with_its_place(mine: Project) -> None:
     """On a mesh that pytest starts for both, and ends."""
     path = mine.write("needs.chaos.yaml", FAILING)
     line = FAILING.splitlines().index("    - success: 90%") + 1
-    ran = mine.pytest(".", "--junitxml=junit.xml")
-    assert (ran.code, ran.outcomes()) == (1, "1 failed, 1 passed")
+    ran = mine.pytest(
+        ".", "--junitxml=junit.xml", environment={"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "s.md"}
+    )
+    assert (ran.code, ran.outcomes()) == (1, "1 failed, 5 passed")
     assert "Traceback" not in ran.text
     text = ran.text.partition("FAILURES")[2]
     assert f"{path}:{line}: FAIL success: " in text
     assert "    > - success: 90%\n    expected: at least 90 %\n    observed: " in text
     assert "report.html" in text
     (summary,) = [one for one in ran.text.splitlines() if one.startswith("FAILED ")]
-    assert summary.startswith("FAILED needs.chaos.yaml::needs-stars - FAIL: success: 0 % of ")
+    assert summary.startswith("FAILED needs.chaos.yaml::needs-stars::success - FAIL: success: 0 % of ")
     junit = (mine.folder / "junit.xml").read_text("utf-8")
     assert '<property name="meshchaos.verdict" value="FAIL"' in junit
+    assert re.search(r'<failure message="FAIL: success: 0 % of [^>]*type="FAIL"', junit)
+    (note,) = [one for one in ran.text.splitlines() if one.startswith("::")]
+    assert note.startswith(f"::error file=needs.chaos.yaml,line={line},title=needs-stars%3A%3Asuccess::FAIL: ")
+    summary = (mine.folder / "s.md").read_text("utf-8")
+    assert "| needs-stars | success | FAIL | success: 0 % of " in summary
+    assert "| no-stars | success | PASS | success: " in summary
     results = [json.loads(one.read_text("utf-8")) for one in (mine.folder / "reports").glob("*/result.json")]
     assert sorted(result["verdict"] for result in results) == ["FAIL", "PASS"]
     mine.shop.nothing_left()
+
+
+def test_workers_share_one_run(up: Project) -> None:
+    """Each item in the worker that is free; the hooks are called in the one that ran the experiment."""
+    up.write(
+        "shared/conftest.py",
+        "import pathlib\n"
+        "def pytest_meshchaos_experiment_finished(config, experiment, result):\n"
+        "    path = pathlib.Path(config.rootpath, 'finished.txt')\n"
+        "    path.open('a').write(f'{experiment.name} {result.verdict.value}\\n')\n",
+    )
+    up.write("shared/x.chaos.yaml", EXPERIMENT)
+    ran = up.pytest("--rootdir=shared", "shared", "-n", "2", "--meshchaos-output=shared/out", "-v")
+    assert (ran.code, ran.outcomes()) == (0, "3 passed")
+    assert len(set(re.findall(r"\[gw\d\]", ran.text))) == 2
+    assert (up.folder / "shared" / "finished.txt").read_text("utf-8") == "no-stars PASS\n"
+    (folder,) = (up.folder / "shared" / "out").iterdir()
+    assert (folder / "report.html").is_file()
+
+
+ON_ONE_MESH = """
+import pathlib, pytest
+
+def seen(mesh):
+    with pathlib.Path("meshes.txt").open("a") as file:
+        file.write(f"{mesh.proxies()[0].replica.address} {mesh.journal.entries() == []}\\n")
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_faults(chaos, mesh, status):
+    seen(mesh)
+    with pytest.raises(Exception, match="no request came to"):
+        with chaos.abort(to="stars", httpStatus=status):
+            pass
+
+@pytest.mark.parametrize("_", range(4))
+def test_looks(mesh, _):
+    seen(mesh)
+"""
+
+
+def test_workers_share_one_mesh(mine: Project) -> None:
+    """Which one of them starts, and ends when all are through; nobody looks at it while another has a fault on it."""
+    mine.write("test_one.py", ON_ONE_MESH)
+    ran = mine.pytest("test_one.py", "no-stars.chaos.yaml", "-n", "2", "-v")
+    assert (ran.code, ran.outcomes()) == (0, "9 passed")
+    assert len(set(re.findall(r"\[gw\d\]", ran.text))) == 2
+    seen = (mine.folder / "meshes.txt").read_text("utf-8").splitlines()
+    assert len(seen) == 6
+    assert len(set(seen)) == 1, seen
+    assert seen[0].endswith(" True")
+    mine.shop.nothing_left()
+
+
+def test_inconclusive_fails_or_is_skipped(up: Project) -> None:
+    up.write("few/x.chaos.yaml", EXPERIMENT.replace("success: 90%", "success: 99.99%"))
+    ran = up.pytest("few")
+    assert (ran.code, ran.outcomes()) == (1, "1 failed, 2 passed")
+    assert "FAILED few/x.chaos.yaml::no-stars::success - INCONCLUSIVE: success: " in ran.text
+    ran = up.pytest("few", "--meshchaos-inconclusive=skip", "-rs", "-k", "success")
+    assert (ran.code, ran.outcomes()) == (0, "1 skipped, 2 deselected")
+    assert f"SKIPPED [1] few/x.chaos.yaml:{len(EXPERIMENT.splitlines())}: INCONCLUSIVE: success: " in ran.text
 
 
 def test_fixtures(up: Project) -> None:
     up.write("tests/test_shop.py", WITH_FIXTURES)
     up.write("tests/no-stars.chaos.yaml", EXPERIMENT)
     ran = up.pytest("tests/test_shop.py")
-    assert (ran.code, ran.outcomes()) == (0, "3 passed")
+    assert (ran.code, ran.outcomes()) == (0, "9 passed")
 
 
 def test_options_and_ini_keys(up: Project) -> None:
@@ -72,7 +183,7 @@ def test_options_and_ini_keys(up: Project) -> None:
     )
     up.write("ini/x.chaos.yaml", EXPERIMENT)
     ran = up.pytest("-c", "ini/pytest.ini", "ini", "--meshchaos-seed", "7")
-    assert (ran.code, ran.outcomes()) == (0, "1 passed")
+    assert (ran.code, ran.outcomes()) == (0, "3 passed")
     (result,) = (up.folder / "ini" / "out").glob("*/result.json")
     assert json.loads(result.read_text("utf-8"))["seed"] == 7
     ran = up.pytest("no-stars.chaos.yaml", "--meshchaos-mesh", "shopp")
@@ -88,7 +199,7 @@ def test_the_configuration_is_found_from_rootdir(up: Project) -> None:
     ran = up.pytest(str(up.folder / "no-stars.chaos.yaml"), "--collect-only", "-q", where="other")
     assert ran.code == 0
     ran = up.pytest(f"--rootdir={up.folder}", str(up.folder / "no-stars.chaos.yaml"), where="other")
-    assert (ran.code, ran.outcomes()) == (0, "1 passed")
+    assert (ran.code, ran.outcomes()) == (0, "3 passed")
     assert list((up.folder / "other").iterdir()) == [], "reports go into rootdir"
 
 
@@ -122,6 +233,32 @@ def test_kill_9_of_pytest_leaves_nothing(mine: Project) -> None:
         process.kill()
         process.wait(60)
     mine.shop.nothing_left()
+
+
+HOLDS = """
+import pathlib, threading
+
+def test_holds(chaos):
+    with chaos.abort(to="stars", httpStatus=503):
+        pathlib.Path("inside").touch()
+        threading.Event().wait(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_fault_by_hand_when_pytest_ends(up: Project, number: signal.Signals) -> None:
+    """Interrupted, it heals; killed, the mesh that lives on has what `heal` needs."""
+    up.write("by_hand/test_holds.py", HOLDS)
+    inside = up.folder / "inside"
+    with up.running("by_hand") as (process, output):
+        wait_for(inside.exists, "the fault is live", 60)
+        inside.unlink()
+        process.send_signal(number)
+        assert process.wait(60) == (-9 if number == signal.SIGKILL else 2), output.read_text("utf-8")
+    healed = up.shop.command("heal")
+    assert healed.returncode == 0, healed.stdout
+    assert ("put back and verified: EnvoyFilter" in healed.stdout) is (number == signal.SIGKILL), healed.stdout
+    assert up.shop.command("heal").stdout == "nothing to heal\n"
 
 
 def test_leftovers_fail_the_test_and_end_the_session(up: Project) -> None:

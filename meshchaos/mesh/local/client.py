@@ -72,6 +72,16 @@ class LocalMesh:
         return str(self._hello["mesh"])
 
     @property
+    def folder(self) -> Path:
+        """Where its sockets are (``MeshInfo.folder``)."""
+        return self._folder
+
+    @property
+    def owned(self) -> bool:
+        """Whether it ends with this process."""
+        return self._supervisor is not None
+
+    @property
     def ephemeral(self) -> bool:
         """See ``Mesh``: objects live in the memory of the supervisor, which may also be there and not answer."""
         return self._supervisor is not None or not runtime.alive(self._folder)
