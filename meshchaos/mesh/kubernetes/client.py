@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from meshchaos.errors import AlreadyExists, Conflict, MeshGone, NotFound, NotLive, Refused, UserError
-from meshchaos.mesh.apply import OWNER_ANNOTATION, apply_change, holds, undo_all
-from meshchaos.mesh.changes import Change, Create, edited, stale
+from meshchaos.errors import Conflict, MeshGone, NotFound, NotLive, Refused, UserError
+from meshchaos.mesh.apply import apply_change, holds, undo_all
+from meshchaos.mesh.changes import Change, Create
 from meshchaos.mesh.kubernetes.api import Api, connect
-from meshchaos.mesh.kubernetes.confirming import Known, Looking
+from meshchaos.mesh.kubernetes.confirming import Known
 from meshchaos.mesh.kubernetes.entry import entry_for
 from meshchaos.mesh.kubernetes.journal import Hooks, KubernetesJournal
 from meshchaos.mesh.kubernetes.kinds import Kinds
 from meshchaos.mesh.kubernetes.live import Sign, footprint, has_footprint, signs_of
 from meshchaos.mesh.kubernetes.observing import log_filters, log_name, mark
-from meshchaos.mesh.kubernetes.proxy import KubernetesProxy
 from meshchaos.mesh.kubernetes.reading import Reader
+from meshchaos.mesh.kubernetes.running import Running
 from meshchaos.mesh.kubernetes.spec import ClusterSpec
 from meshchaos.mesh.kubernetes.status import Forbidden
-from meshchaos.mesh.kubernetes.views import has_proxy, replica_of
 from meshchaos.mesh.kubernetes.watchdog import Watchdog
-from meshchaos.mesh.objects import Manifest, Ref, annotations_of, ref_of
-from meshchaos.mesh.seam import Confirmation, Entry, Proxy, Replica, Snapshot
+from meshchaos.mesh.kubernetes.writing import Objects
+from meshchaos.mesh.objects import Manifest, Ref
+from meshchaos.mesh.seam import Confirmation, Entry, Proxy, Snapshot
 
-MANAGER: Final = "meshchaos"
 _DOMAIN: Final = "cluster.local"
 _LOGGING: Final = 20.0
 """Seconds until every proxy logs for a run, and until none does any more; shorter than a journal's lifetime."""
-_FRESH: Final = 0.5
-"""Seconds for which a list of Pods answers several questions."""
-_TROUBLE: Final = 2.0
-"""Seconds between two looks at the Pods' restarts."""
+_REPLICAS: Final = 0.1
+"""Seconds between two looks whether as many replicas serve as should."""
 
 
 class KubernetesMesh:
@@ -49,21 +45,14 @@ class KubernetesMesh:
         self._logs = logs
         beside = [spec.gateway_service.partition(".")[2]] if spec.gateway_service else []
         self._reader = Reader(api, kinds, spec.namespaces, [one for one in beside if one])
+        self._running = Running(api, self._reader, logs)
+        self._objects = Objects(api, kinds, self._before_write)
         self._journal = KubernetesJournal(api, kinds, spec.namespaces, hooks=_Around(self))
         self._guarded = guarded
         self._watchdog: Watchdog | None = None
-        self._proxies: dict[str, KubernetesProxy] = {}
-        self._gateways: frozenset[str] = frozenset()
         self._observed: list[Change] = []
-        self._mark: bytes | None = None
-        self._silent: set[str] = set()
-        """Namespaces whose proxies may not be told to log."""
         self._known: dict[Ref, Known] = {}
-        self._pods: tuple[float, list[Manifest]] = (float("-inf"), [])
         self._snapshot: Snapshot | None = None
-        self._looked = time.monotonic()
-        self._restarts: dict[str, int] | None = None
-        self._killed: set[str] = set()
 
     @classmethod
     def open(cls, spec: ClusterSpec, logs: Path, *, guarded: bool = True) -> KubernetesMesh:
@@ -113,56 +102,23 @@ class KubernetesMesh:
 
     def get(self, ref: Ref) -> Manifest:
         """See ``Mesh``."""
-        return self._api.get(self._kinds.path(ref))
+        return self._objects.get(ref)
 
     def create(self, manifest: Manifest) -> Manifest:
         """See ``Mesh``."""
-        self._kinds.learn(manifest)
-        ref = ref_of(manifest)
-        self._remember(ref)
-        self._may_write()
-        try:
-            return self._write("POST", self._kinds.collection(ref.kind, ref.namespace), manifest)
-        except AlreadyExists:
-            found = self.get(ref)
-            ours = annotations_of(manifest).get(OWNER_ANNOTATION)
-            if ours is None or annotations_of(found).get(OWNER_ANNOTATION) != ours:
-                raise
-            if not holds(found, Create(manifest)):
-                raise
-            return found  # the answer to our own request was lost
+        return self._objects.create(manifest)
 
     def replace(self, manifest: Manifest) -> Manifest:
         """See ``Mesh``."""
-        ref = ref_of(manifest)
-        self._remember(ref)
-        self._may_write()
-        return self._write("PUT", self._kinds.path(ref), manifest)
+        return self._objects.replace(manifest)
 
     def delete(self, ref: Ref, uid: str) -> None:
         """See ``Mesh``."""
-        self._remember(ref)
-        self._may_write()
-        self._api.call("DELETE", self._kinds.path(ref), {"preconditions": {"uid": uid}})
+        self._objects.delete(ref, uid)
 
     def dry_run(self, changes: Sequence[Change]) -> None:
-        """See ``Mesh``: the API server's own dry run, admission webhooks with it."""
-        made: dict[Ref, Manifest] = {}
-        for change in changes:
-            ref = change.ref
-            if ref.kind == "Secret":
-                raise Refused(f"{ref}: a Secret is never changed")
-            if isinstance(change, Create):
-                self._kinds.learn(change.manifest)
-                path = self._kinds.collection(ref.kind, ref.namespace)
-                made[ref] = self._write("POST", path, change.manifest, dry=True)
-                continue
-            found = made.get(ref) or self.get(ref)
-            if outdated := stale(found, change):
-                raise Conflict("; ".join(outdated))
-            made[ref] = copy.deepcopy(edited(found, change))
-            if "uid" in made[ref]["metadata"]:
-                self._write("PUT", self._kinds.path(ref), made[ref], dry=True)
+        """See ``Mesh``."""
+        self._objects.dry_run(changes)
 
     def observe(self, headers: Sequence[str]) -> None:
         """See ``Mesh``: EnvoyFilters add an access log of our format. Journalled, and gone with the journal. A gateway
@@ -180,10 +136,8 @@ class KubernetesMesh:
         for change in changes:
             apply_change(self, change, run_id)
         self._confirm(changes, present=True, timeout=_LOGGING, somewhere=False)
-        self._mark = mark(run_id)
-        for proxy in self._proxies.values():
-            proxy.mark = self._mark_of(proxy.replica)
-        self._looking().compare_clocks(log_name(run_id), begun, time.time())
+        self._running.logged(mark(run_id))
+        self._running.looking().compare_clocks(log_name(run_id), begun, time.time())
 
     def confirm(self, changes: Sequence[Change], *, present: bool, timeout: float) -> Confirmation:
         """See ``Mesh``: the API holds them, and the proxies' own active configuration shows them."""
@@ -194,7 +148,7 @@ class KubernetesMesh:
         signs: list[Sign] = []
         root = self._reader.root_namespace
         for change in changes:
-            stored = self._stored(change.ref)
+            stored = self._objects.stored(change.ref)
             there = stored is not None and holds(stored, change)
             if there != present:
                 state = "does not hold the change any more" if present else "still holds the change"
@@ -204,12 +158,12 @@ class KubernetesMesh:
             if change.ref.kind == "Deployment":
                 self._require_replicas(change.ref, end)
         left = max(0.0, end - time.monotonic())
-        return self._looking().wait(signs, self._known.get, present=present, timeout=left, somewhere=somewhere)
+        return self._running.looking().wait(signs, self._known.get, present=present, timeout=left, somewhere=somewhere)
 
     def proxies(self, workload: str | None = None, namespace: str | None = None) -> list[Proxy]:
         """See ``Mesh``. ``workload`` is a Deployment's name, or an ``app`` label for all of its versions."""
         found: list[Proxy] = []
-        for proxy in self._current():
+        for proxy in self._running.proxies():
             replica = proxy.replica
             if namespace not in {None, replica.namespace}:
                 continue
@@ -237,25 +191,12 @@ class KubernetesMesh:
             name, _, namespace = full.partition(".")
             ref = Ref("Pod", namespace, name)
             uid = self.get(ref)["metadata"]["uid"]
-            self._may_write()
-            self._killed.add(full)
-            self._pods = (float("-inf"), [])
-            options = {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}
-            self._api.call("DELETE", self._kinds.path(ref), options)
+            self._running.killed(full)
+            self._objects.delete(ref, str(uid), grace=0)
 
     def trouble(self) -> list[str]:
         """See ``Mesh``: containers that were started again."""
-        now = time.monotonic()
-        if self._restarts is not None and now - self._looked < _TROUBLE:
-            return []
-        self._looked = now
-        found = {f"{one.name}.{one.namespace}": one.restarts for one in map(replica_of, self._living())}
-        before, self._restarts = self._restarts or {}, found
-        return [
-            f"a container of {name} died and was started again"
-            for name, restarts in found.items()
-            if restarts > before.get(name, restarts) and name not in self._killed
-        ]
+        return self._running.trouble()
 
     def strained(self) -> list[str]:
         """See ``Mesh``: a cluster has no programs of ours."""
@@ -272,9 +213,7 @@ class KubernetesMesh:
     def close(self) -> None:
         """See ``Mesh``. Idempotent. What a run could not put back is tried once more by its watchdog."""
         self.unguard()
-        for proxy in self._proxies.values():
-            proxy.close()
-        self._proxies.clear()
+        self._running.close()
         self._api.close()
 
     def __enter__(self) -> KubernetesMesh:
@@ -283,34 +222,22 @@ class KubernetesMesh:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _write(self, method: str, path: str, manifest: Manifest, *, dry: bool = False) -> Manifest:
-        query = {"fieldManager": MANAGER, **({"dryRun": "All"} if dry else {})}
-        return self._api.call(method, path, self._kinds.as_served(manifest), query)
-
     def _may_log(self, change: Create) -> bool:
         try:
             self.dry_run([change])
         except Forbidden:
             if change.ref.namespace in self._spec.namespaces:
                 raise
-            self._silent.add(change.ref.namespace)
+            self._running.silent.add(change.ref.namespace)
             return False
         return True
 
-    def _mark_of(self, replica: Replica) -> bytes | None:
-        return None if replica.namespace in self._silent else self._mark
-
-    def _may_write(self) -> None:
+    def _before_write(self, ref: Ref) -> None:
         """Raises Locked when the run does not hold the mesh any more, MeshError when nobody would put it back."""
+        self._remember(ref)
         self._journal.require()
         if self._watchdog is not None:
             self._watchdog.ready()
-
-    def _stored(self, ref: Ref) -> Manifest | None:
-        try:
-            return self.get(ref)
-        except NotFound:
-            return None
 
     def guard(self, run_id: str) -> None:
         """Whoever puts things back when we die begins to watch."""
@@ -337,8 +264,11 @@ class KubernetesMesh:
         """What proxies run of an object ahead of a write to it."""
         if not has_footprint(ref.kind):
             return
-        manifest = self._stored(ref) or {"kind": ref.kind, "metadata": {"name": ref.name, "namespace": ref.namespace}}
-        found = self._looking().digests(footprint(manifest, self._reader.root_namespace))
+        manifest = self._objects.stored(ref) or {
+            "kind": ref.kind,
+            "metadata": {"name": ref.name, "namespace": ref.namespace},
+        }
+        found = self._running.looking().digests(footprint(manifest, self._reader.root_namespace))
         before = self._known.get(ref)
         first = before.first if before is not None else found if self._journal.holder is not None else None
         self._known[ref] = Known(first, found, time.monotonic())
@@ -346,49 +276,13 @@ class KubernetesMesh:
     def _require_replicas(self, ref: Ref, end: float) -> None:
         """Waits until as many replicas serve as a Deployment asks for. Raises NotLive."""
         while True:
-            found = self.get(ref)
-            wanted = int((found.get("spec") or {}).get("replicas", 1))
-            self._pods = (float("-inf"), [])
-            own = [
-                one
-                for one in map(replica_of, self._living())
-                if (one.workload, one.namespace) == (ref.name, ref.namespace)
-            ]
-            serving = sum(one.ready for one in own)
-            if serving == wanted and len(own) == wanted:
+            wanted = int((self.get(ref).get("spec") or {}).get("replicas", 1))
+            there, serving = self._running.serving(ref)
+            if there == serving == wanted:
                 return
             if time.monotonic() >= end:
                 raise NotLive(f"{ref} asks for {wanted} replicas, and {serving} serve")
-            time.sleep(0.1)
-
-    def _looking(self) -> Looking:
-        return Looking(self._current(), self._gateways)
-
-    def _current(self) -> list[KubernetesProxy]:
-        """The proxies that are there now; those that went keep their logs until the mesh is given up."""
-        found, gateways = [], set()
-        for pod in self._living():
-            if not has_proxy(pod):
-                continue
-            replica = replica_of(pod)
-            name = f"{replica.name}.{replica.namespace}"
-            if not replica.sidecar:
-                gateways.add(name)
-            elif replica.namespace not in self._spec.namespaces:
-                continue
-            if name not in self._proxies:
-                self._proxies[name] = KubernetesProxy(self._api, replica, self._logs, self._mark_of(replica))
-            self._proxies[name].replica = replica
-            found.append(self._proxies[name])
-        self._gateways = frozenset(gateways)
-        return found
-
-    def _living(self) -> list[Manifest]:
-        at, pods = self._pods
-        if time.monotonic() - at > _FRESH:
-            pods = self._reader.pods()
-            self._pods = (time.monotonic(), pods)
-        return pods
+            time.sleep(_REPLICAS)
 
 
 class _Around(Hooks):

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshchaos.errors import MeshError, MeshGone, NotLive
-from meshchaos.mesh.kubernetes.live import Footprint, Sign, Target, updated
+from meshchaos.mesh.kubernetes.dumps import updated
+from meshchaos.mesh.kubernetes.live import Footprint, Sign, Target
 from meshchaos.mesh.kubernetes.proxy import KubernetesProxy
 from meshchaos.mesh.objects import Ref
 from meshchaos.mesh.seam import Confirmation

@@ -8,7 +8,8 @@ import pytest
 
 from meshchaos.mesh.changes import Create, EditObject
 from meshchaos.mesh.edits import InsertNamed, SetField
-from meshchaos.mesh.kubernetes.live import Footprint, Sign, Target, signs_of, within
+from meshchaos.mesh.kubernetes.dumps import within
+from meshchaos.mesh.kubernetes.live import Footprint, Sign, Target, signs_of
 from meshchaos.mesh.kubernetes.observing import log_filters, mark
 from meshchaos.mesh.objects import Manifest, Ref
 from meshchaos.mesh.seam import Replica, Workload

@@ -1,0 +1,86 @@
+"""Objects of a cluster, read and written: by resourceVersion, never forced, and known again when an answer was lost."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from meshchaos.errors import AlreadyExists, Conflict, NotFound, Refused
+from meshchaos.mesh.apply import OWNER_ANNOTATION, holds
+from meshchaos.mesh.changes import Change, Create, edited, stale
+from meshchaos.mesh.kubernetes.api import Api
+from meshchaos.mesh.kubernetes.kinds import Kinds
+from meshchaos.mesh.objects import Manifest, Ref, annotations_of, ref_of
+
+MANAGER: Final = "meshchaos"
+
+
+class Objects:
+    """``before`` is called ahead of every write, with what is written to; it may raise, and so prevent it."""
+
+    def __init__(self, api: Api, kinds: Kinds, before: Callable[[Ref], None]) -> None:
+        self._api = api
+        self._kinds = kinds
+        self._before = before
+
+    def get(self, ref: Ref) -> Manifest:
+        """See ``Mesh``."""
+        return self._api.get(self._kinds.path(ref))
+
+    def stored(self, ref: Ref) -> Manifest | None:
+        """The object; None where there is none."""
+        try:
+            return self.get(ref)
+        except NotFound:
+            return None
+
+    def create(self, manifest: Manifest) -> Manifest:
+        """See ``Mesh``."""
+        self._kinds.learn(manifest)
+        ref = ref_of(manifest)
+        self._before(ref)
+        try:
+            return self._write("POST", self._kinds.collection(ref.kind, ref.namespace), manifest)
+        except AlreadyExists:
+            found = self.get(ref)
+            run_id = annotations_of(manifest).get(OWNER_ANNOTATION)
+            ours = run_id is not None and annotations_of(found).get(OWNER_ANNOTATION) == run_id
+            if not ours or not holds(found, Create(manifest)):
+                raise
+            return found  # the answer to our own request was lost
+
+    def replace(self, manifest: Manifest) -> Manifest:
+        """See ``Mesh``."""
+        ref = ref_of(manifest)
+        self._before(ref)
+        return self._write("PUT", self._kinds.path(ref), manifest)
+
+    def delete(self, ref: Ref, uid: str, grace: int | None = None) -> None:
+        """See ``Mesh``. ``grace``: seconds that a Pod is given; None: its own."""
+        self._before(ref)
+        seconds = {"gracePeriodSeconds": grace} if grace is not None else {}
+        self._api.call("DELETE", self._kinds.path(ref), {**seconds, "preconditions": {"uid": uid}})
+
+    def dry_run(self, changes: Sequence[Change]) -> None:
+        """See ``Mesh``: the API server's own dry run, admission webhooks with it. Edits of one object add up."""
+        made: dict[Ref, Manifest] = {}
+        for change in changes:
+            ref = change.ref
+            if ref.kind == "Secret":
+                raise Refused(f"{ref}: a Secret is never changed")
+            if isinstance(change, Create):
+                self._kinds.learn(change.manifest)
+                path = self._kinds.collection(ref.kind, ref.namespace)
+                made[ref] = self._write("POST", path, change.manifest, dry=True)
+                continue
+            found = made.get(ref) or self.get(ref)
+            if outdated := stale(found, change):
+                raise Conflict("; ".join(outdated))
+            made[ref] = copy.deepcopy(edited(found, change))
+            if "uid" in made[ref]["metadata"]:  # else it is to be created, and stands nowhere yet
+                self._write("PUT", self._kinds.path(ref), made[ref], dry=True)
+
+    def _write(self, method: str, path: str, manifest: Manifest, *, dry: bool = False) -> Manifest:
+        query = {"fieldManager": MANAGER, **({"dryRun": "All"} if dry else {})}
+        return self._api.call(method, path, self._kinds.as_served(manifest), query)
