@@ -19,6 +19,8 @@ from meshchaos.mesh.kubernetes.api import Api, Stream
 OVERLAP: Final = 10
 """Seconds of the past that a log is begun with: whatever is logged from now on is in it."""
 _PAUSE: Final = 0.2
+_LASTING: Final = 2.0
+"""Seconds after which a stream that said nothing counts as one that was there."""
 _GIVE_UP: Final = 30.0
 """Seconds after which a log that cannot be had is lost."""
 
@@ -34,7 +36,6 @@ class FollowedLog:
         self._mark = mark
         self._stream: Stream | None = None
         self._ending = threading.Event()
-        self._connected = threading.Event()
         self._problem: str | None = None
         self._last = b""
         """The node's time of the last line that was read, as it stands in the log."""
@@ -61,20 +62,25 @@ class FollowedLog:
             self._thread.join(timeout=2.0)
 
     def _follow(self) -> None:
-        lost_since: float | None = None
+        good = time.monotonic()  # when it last was there
         with self.file.open("ab", buffering=0) as out:
             while not self._ending.is_set():
+                opened = float("inf")
                 try:
                     self._stream = self._api.lines(self._path, self._query())
-                    lost_since = None
+                    opened = time.monotonic()
                     for line in self._stream:
                         self._take(line, out.write)
+                        good = time.monotonic()
                     # The container has ended, or the node closed the stream: there may be another one.
+                    good = time.monotonic()
                 except NotFound:
                     return  # the Pod is gone; what it had written is here
                 except Exception as error:  # whatever it is: a thread must not end in silence
-                    lost_since = lost_since or time.monotonic()
-                    if time.monotonic() - lost_since > _GIVE_UP:
+                    now = time.monotonic()
+                    if now - opened > _LASTING:
+                        good = now
+                    if now - good > _GIVE_UP:
                         self._problem = f"the access log of {self._name} cannot be read any more: {error}"
                         return
                 self._ending.wait(_PAUSE)
