@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "report": ("report", "Judge finished runs again from their folders, without a mesh."),
     "mesh": ("mesh", "Keep a local mesh running: up, down, status."),
     "doctor": ("doctor", "Say what is missing here, and why a fault could not bite."),
+    "rbac": ("rbac", "Print the Roles that experiments need on a cluster."),
     "schema": ("schema", "Print the JSON Schema of experiment files, meshchaos.yaml or result.json."),
 }
 """Name -> module below ``meshchaos.cli.commands``, and the line in ``--help``."""

@@ -1,4 +1,4 @@
-"""With the rights that the documentation names, and no others."""
+"""With the rights that ``meshchaos rbac`` prints, and no others."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from real_cluster import Cluster
 from meshchaos.errors import NotFound
 
 pytestmark = pytest.mark.cluster
+FAULT = "delay: {to: httpbin, fixedDelay: 300ms, percentage: 50}"
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
@@ -24,8 +25,11 @@ def runner(cluster: Cluster) -> Iterator[Path]:
     cluster.api.call("POST", accounts, {"metadata": {"name": "runner"}})
     made = [f"{accounts}/runner"]
     try:
-        text = (Path(__file__).parent / "rights.yaml").read_text("utf-8").replace("NAMESPACE", place)
-        for role in yaml.safe_load_all(text):
+        experiment = cluster.experiment("limited", FAULT, "success: 90%")
+        process = cluster.command("rbac", str(experiment))
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, output
+        for role in yaml.safe_load_all(output):
             made += _grant(cluster, role)
         token = cluster.api.call("POST", f"{accounts}/runner/token", {"spec": {}})["status"]["token"]
         yield _kubeconfig(cluster, token)
@@ -67,16 +71,16 @@ def _kubeconfig(cluster: Cluster, token: str) -> Path:
     return path
 
 
-def test_a_fault_at_the_server_needs_no_more_than_is_documented(cluster: Cluster, runner: Path) -> None:
+def test_a_run_needs_no_more_than_what_is_printed(cluster: Cluster, runner: Path) -> None:
     before = cluster.state()
     config = yaml.safe_load((cluster.folder / "meshchaos.yaml").read_text("utf-8"))
     limited = {"context": "limited", "namespaces": [cluster.namespace], "kubeconfig": str(runner)}
     config["meshes"]["limited"] = {**config["meshes"]["real"], "kubernetes": limited}
     file = cluster.folder / "limited.yaml"
     file.write_text(yaml.safe_dump(config), "utf-8")
-    fault = "delay: {to: httpbin, fixedDelay: 300ms, percentage: 50}"
-    experiment = cluster.experiment("limited", fault, "success: 90%")
-    process = cluster.command("run", str(experiment), "--config", str(file), "--mesh", "limited")
+    process = cluster.command(
+        "run", str(cluster.folder / "limited.chaos.yaml"), "--config", str(file), "--mesh", "limited"
+    )
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert cluster.state() == before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,6 +18,7 @@ from meshchaos.mesh.kubernetes.kinds import Kinds
 from meshchaos.mesh.kubernetes.live import Sign, footprint, has_footprint, signs_of
 from meshchaos.mesh.kubernetes.observing import log_filters, log_name, mark
 from meshchaos.mesh.kubernetes.reading import Reader
+from meshchaos.mesh.kubernetes.rights import roles
 from meshchaos.mesh.kubernetes.running import Running
 from meshchaos.mesh.kubernetes.spec import ClusterSpec
 from meshchaos.mesh.kubernetes.status import Forbidden
@@ -209,6 +210,10 @@ class KubernetesMesh:
     def signing_keys(self) -> Mapping[str, str]:
         """See ``Mesh``: a cluster plays no issuer."""
         return {}
+
+    def rights(self, changes: Iterable[Change], killed: Iterable[str]) -> list[Manifest]:
+        """Roles of whoever makes these changes by a run, and ends Pods in namespaces ``killed``."""
+        return roles(self._kinds, self._snapshot or self.snapshot(), changes, killed, "meshchaos")
 
     def close(self) -> None:
         """See ``Mesh``. Idempotent. What a run could not put back is tried once more by its watchdog."""

@@ -95,6 +95,11 @@ class Kinds:
                 f"{kind} of {group or 'the core group'} cannot be written: {kind} is {self._groups[kind]}'s here"
             )
 
+    def resource(self, kind: str) -> tuple[str, str]:
+        """Group and plural, as rights name them. Raises as ``collection``."""
+        place = self._place(kind)
+        return place.api_version.rpartition("/")[0], place.plural
+
     def collection(self, kind: str, namespace: str = "") -> str:
         """The path of all objects of a kind, in one namespace. Raises NotFound where the server has none of a kind that
         is known, Refused for one that is not: nobody could say whether such an object is gone.

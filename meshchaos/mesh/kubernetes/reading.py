@@ -18,7 +18,7 @@ from meshchaos.mesh.seam import Snapshot
 ROOT_NAMESPACE: Final = "istio-system"
 PROTECTED: Final = frozenset({"kube-system", "kube-public", "kube-node-lease", ROOT_NAMESPACE})
 """Namespaces that no experiment is about."""
-_ISTIO: Final = (
+ISTIO: Final = (
     "VirtualService",
     "DestinationRule",
     "Gateway",
@@ -30,8 +30,8 @@ _ISTIO: Final = (
     "AuthorizationPolicy",
     "Telemetry",
 )
-_WORKLOADS: Final = ("Service", "Deployment", "Pod")
-_OPTIONAL: Final = ("HorizontalPodAutoscaler", "ScaledObject", "HTTPRoute")
+WORKLOADS: Final = ("Service", "Deployment", "Pod")
+OPTIONAL: Final = ("HorizontalPodAutoscaler", "ScaledObject", "HTTPRoute")
 _AT_ONCE: Final = 8
 
 
@@ -96,10 +96,10 @@ class Reader:
         """See ``Mesh``. Raises UserError where the context may not read what is needed, MeshError."""
         namespaces = self.check()
         root = self.root_namespace
-        asked = [(kind, place, False) for kind in (*_ISTIO, *_WORKLOADS) for place in self.namespaces]
-        asked += [(kind, place, True) for kind in _WORKLOADS for place in self.places if place not in self.namespaces]
-        asked += [(kind, root, True) for kind in _ISTIO if root not in self.namespaces]
-        asked += [(kind, place, True) for kind in _OPTIONAL if self._kinds.has(kind) for place in self.namespaces]
+        asked = [(kind, place, False) for kind in (*ISTIO, *WORKLOADS) for place in self.namespaces]
+        asked += [(kind, place, True) for kind in WORKLOADS for place in self.places if place not in self.namespaces]
+        asked += [(kind, root, True) for kind in ISTIO if root not in self.namespaces]
+        asked += [(kind, place, True) for kind in OPTIONAL if self._kinds.has(kind) for place in self.namespaces]
         try:
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 lists = list(pool.map(lambda one: self._list(*one), asked))
