@@ -42,7 +42,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     labels = {"istio-injection": "enabled"}
     api.call("POST", "/api/v1/namespaces", {"metadata": {"name": namespace, "labels": labels}})
     try:
-        text = (_HERE / "httpbin.yaml").read_text("utf-8").replace("IMAGE", IMAGE)
+        text = (
+            (_HERE / "httpbin.yaml").read_text("utf-8").replace("IMAGE", IMAGE).replace("HOST", f"{namespace}.example")
+        )
         for manifest in yaml.safe_load_all(text):
             manifest["metadata"]["namespace"] = namespace
             api.call("POST", kinds.collection(manifest["kind"], namespace), kinds.as_served(manifest))

@@ -64,7 +64,7 @@ class Cluster:
         return (found["runs"][0] if "runs" in found else found), process.returncode, output
 
     def experiment(self, name: str, fault: str, /, *expect: str, **phases: str) -> Path:
-        target = "http://httpbin.example/get" if self.gateway else "http://httpbin:8000/get"
+        target = f"http://{self.namespace}.example/get" if self.gateway else "http://httpbin:8000/get"
         lengths = {"warmup": "1s", "baseline": "4s", "fault": "6s", "recovery": "4s", **phases}
         document = {
             "apiVersion": "meshchaos.dev/v1",
