@@ -30,10 +30,10 @@ class CallsSpec:
     to: Annotated[Text, About("the service that is called; with several ports name:port, or port")]
     from_: Annotated[OneOrMany[Text], About("who calls: workloads, gateway, outside")] = ()
     not_from: Annotated[OneOrMany[Text], About("everybody else calls: every other workload, and outside")] = ()
-    methods: OneOrMany[Method] = ()
-    paths: OneOrMany[Path] = ()
+    methods: Annotated[OneOrMany[Method], About("each is a call; GET by itself")] = ()
+    paths: Annotated[OneOrMany[Path], About("each is a call; / by itself")] = ()
     token: Annotated[OneOrMany[TokenRef], About("what is shown as bearer token; several are several calls")] = ()
-    port: Port | None = None
+    port: Annotated[Port | None, About("of the service, where it has several")] = None
     side_effects: Annotated[bool, About("calls other than GET, HEAD and OPTIONS may reach the application")] = False
 
     def check(self) -> None:

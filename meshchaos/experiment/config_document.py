@@ -76,39 +76,41 @@ class CallDoc:
     that has nothing set.
     """
 
-    url: LoadTarget
-    timeout: PositiveDuration | None = None
-    optional: bool = False
-    method: Method = "GET"
+    url: Annotated[LoadTarget, About("of a service of the mesh, through the sidecar")]
+    timeout: Annotated[PositiveDuration | None, About("of the program itself")] = None
+    optional: Annotated[bool, About("without it the stub answers 502 when the call fails")] = False
+    method: Annotated[Method, About("GET by itself")] = "GET"
 
 
 @spec
 class ErrorsDoc:
     """A share of answers that are errors."""
 
-    share: Share
-    status: HttpStatus = 500
+    share: Annotated[Share, About("how many answers")]
+    status: Annotated[HttpStatus, About("500 by itself")] = 500
 
 
 @spec
 class StubDoc:
     """A program that answers 200 after its latency and its calls."""
 
-    calls: OneOrMany[Annotated[CallDoc, Short("url")]] = ()
-    latency: Duration = 0.0
-    errors: Annotated[ErrorsDoc, Short("share")] | None = None
-    concurrency: Count | None = None
-    body: Any = None
+    calls: Annotated[OneOrMany[Annotated[CallDoc, Short("url")]], About("one after another, before it answers")] = ()
+    latency: Annotated[Duration, About("how long it takes beside its calls")] = 0.0
+    errors: Annotated[Annotated[ErrorsDoc, Short("share")] | None, About("a share of its answers is an error")] = None
+    concurrency: Annotated[Count | None, About("how many requests it works on at once; the others wait")] = None
+    body: Annotated[Any, About("instead of JSON about the request")] = None
 
 
 @spec
 class WorkloadDoc:
     """How a Deployment runs here: a stub, or a program of the user's own (``command``, ``port``, ``env``)."""
 
-    stub: StubDoc | None = None
-    command: Command = ()
-    port: Port | None = None
-    env: Mapping[str, MaybeSecret] = dataclasses.field(default_factory=dict)
+    stub: Annotated[StubDoc | None, About("a program of ours in its stead")] = None
+    command: Annotated[Command, About("a program of yours; it gets PORT and http_proxy")] = ()
+    port: Annotated[Port | None, About("where it listens")] = None
+    env: Annotated[Mapping[str, MaybeSecret], About("more of its environment; a value may be a secret")] = (
+        dataclasses.field(default_factory=dict)
+    )
 
     def check(self) -> None:
         if (self.stub is None) == (not self.command):
@@ -123,9 +125,14 @@ class WorkloadDoc:
 class LocalDoc:
     """A mesh on this machine, from the user's own manifests."""
 
-    manifests: OneOrMany[Text]
-    workloads: Mapping[str, WorkloadDoc] = dataclasses.field(default_factory=dict)
-    inject: Literal["labels", "all"] = "labels"
+    manifests: Annotated[
+        OneOrMany[Text], About("files and folders of Kubernetes and Istio YAML, relative to this file")
+    ]
+    workloads: Annotated[
+        Mapping[str, WorkloadDoc],
+        About("by Deployment: how it runs here; one not named is a stub that answers at once"),
+    ] = dataclasses.field(default_factory=dict)
+    inject: Annotated[Literal["labels", "all"], About("who has a sidecar: by Istio's own labels, or all")] = "labels"
     issuers: Annotated[OneOrMany[Text], About("token issuers that the mesh plays, with keys made at its start")] = ()
     endpoints: Annotated[
         OneOrMany[Text], About("networks beyond this machine to which ServiceEntries may lead: 10.1.0.0/16")
@@ -145,28 +152,28 @@ class LocalDoc:
 class KubernetesDoc:
     """A cluster, by a context of the kubeconfig."""
 
-    context: Text
-    namespaces: OneOrMany[Text] = ()
-    kubeconfig: Text | None = None
+    context: Annotated[Text, About("of the kubeconfig; in-cluster inside a Pod")]
+    namespaces: Annotated[OneOrMany[Text], About("that experiments may be about")] = ()
+    kubeconfig: Annotated[Text | None, About("another file than the usual")] = None
 
 
 @spec
 class GatewayDoc:
     """The ingress gateway: ``name.namespace`` of its Service, and how it is reached."""
 
-    service: Text | None = None
-    address: Text | None = None
-    ca_file: Text | None = None
-    cert_file: Text | None = None
-    key_file: Text | None = None
+    service: Annotated[Text | None, About("its Service, name.namespace")] = None
+    address: Annotated[Text | None, About("where it is reached from here")] = None
+    ca_file: Annotated[Text | None, About("who signed its certificate")] = None
+    cert_file: Annotated[Text | None, About("a client certificate to show")] = None
+    key_file: Annotated[Text | None, About("its key")] = None
 
 
 @spec
 class PrometheusDoc:
-    url: Target
-    token: SecretRef | None = None
-    headers: Headers = dataclasses.field(default_factory=dict)
-    ca_file: Text | None = None
+    url: Annotated[Target, About("where it answers /api/v1")]
+    token: Annotated[SecretRef | None, About("goes into Authorization as bearer")] = None
+    headers: Annotated[Headers, About("a value may be a secret")] = dataclasses.field(default_factory=dict)
+    ca_file: Annotated[Text | None, About("who signed its certificate")] = None
 
 
 @spec
@@ -200,9 +207,9 @@ class QuantilesDoc:
 class SloDoc:
     """What users were promised: a share of good answers, latencies, over a window."""
 
-    success: Share | None = None
-    latency: QuantilesDoc | None = None
-    window: PositiveDuration | None = None
+    success: Annotated[Share | None, About("the share of good responses promised")] = None
+    latency: Annotated[QuantilesDoc | None, About("quantile: limit")] = None
+    window: Annotated[PositiveDuration | None, About("the time that the promise is about")] = None
 
     def check(self) -> None:
         if self.success is None and self.latency is None:
@@ -215,8 +222,8 @@ class SloDoc:
 class IssuerDoc:
     """Who signs the tokens that probes show: a private key in PEM (RSA or ECDSA), by its file."""
 
-    key_file: Text
-    key_id: Text | None = None
+    key_file: Annotated[Text, About("a private key in PEM, RSA or ECDSA")]
+    key_id: Annotated[Text | None, About("kid in the token's header")] = None
 
 
 @spec
@@ -224,6 +231,6 @@ class ConfigDoc:
     """``meshchaos.yaml``. ``defaultMesh`` may be left out where there is one mesh."""
 
     meshes: Mapping[Name, MeshDoc] = dataclasses.field(default_factory=dict)
-    default_mesh: Text | None = None
+    default_mesh: Annotated[Text | None, About("when neither the experiment nor --mesh names one")] = None
     slos: Mapping[Text, SloDoc] = dataclasses.field(default_factory=dict)
     issuers: Mapping[Text, IssuerDoc] = dataclasses.field(default_factory=dict)

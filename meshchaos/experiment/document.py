@@ -139,23 +139,27 @@ Confidence = Annotated[
 class MetadataDoc:
     """Who the experiment is. ``namespace``: where short names of services are looked up."""
 
-    name: Name
-    namespace: Text | None = None
-    labels: Mapping[str, Text] = dataclasses.field(default_factory=dict)
+    name: Annotated[Name, About("what runs, reports and JUnit call it")]
+    namespace: Annotated[
+        Text | None, About("where short names of services are looked up; by itself the mesh's first")
+    ] = None
+    labels: Annotated[Mapping[str, Text], About("to select by: meshchaos run -l tier=web")] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 @spec
 class RequestDoc:
     """One kind of request; what is left out is the load's own. ``weight`` is relative to the others'."""
 
-    name: Text | None = None
-    weight: Weight = 1.0
-    method: Method | None = None
-    path: Path | None = None
-    headers: Headers = dataclasses.field(default_factory=dict)
-    body: MaybeSecret | None = None
-    token: SecretRef | None = None
-    message: Message | None = None
+    name: Annotated[Text | None, About("what expectations call it by `request`")] = None
+    weight: Annotated[Weight, About("how often, relative to the others")] = 1.0
+    method: Annotated[Method | None, About("GET by itself")] = None
+    path: Annotated[Path | None, About("on the load's target")] = None
+    headers: Annotated[Headers, About("beside the load's own")] = dataclasses.field(default_factory=dict)
+    body: Annotated[MaybeSecret | None, About("a text, or a secret")] = None
+    token: Annotated[SecretRef | None, About("goes into Authorization as bearer")] = None
+    message: Annotated[Message | None, About("of a gRPC call, as in JSON")] = None
 
 
 @spec
@@ -164,30 +168,39 @@ class LoadDoc:
     is called with ``message``, by the descriptors in the file ``protoset``.
     """
 
-    target: LoadTarget
-    name: Name | None = None
-    from_: Text = "gateway"
-    rate: Rate | None = None
-    arrivals: Literal["poisson", "uniform"] = "poisson"
-    timeout: PositiveDuration = 10.0
-    max_in_flight: Count | None = None
-    method: Method | None = None
-    headers: Headers = dataclasses.field(default_factory=dict)
-    body: MaybeSecret | None = None
-    token: SecretRef | None = None
-    message: Message | None = None
-    protoset: Text | None = None
-    requests: OneOrMany[RequestDoc] = ()
-    locustfile: Text | None = None
-    users: Count | None = None
+    target: Annotated[LoadTarget, About("a URL; grpc://host:port/package.Service/Method calls that method")]
+    name: Annotated[Name | None, About("what expectations call it by `load`; main by itself")] = None
+    from_: Annotated[
+        Text,
+        About("where it starts: gateway, outside (a client without a sidecar), or a workload (through its sidecar)"),
+    ] = "gateway"
+    rate: Annotated[Rate | None, About("requests a second, open loop: 200, 200/s, 1200/m")] = None
+    arrivals: Annotated[Literal["poisson", "uniform"], About("at random, or evenly")] = "poisson"
+    timeout: Annotated[PositiveDuration, About("when a request is given up; 10s by itself")] = 10.0
+    max_in_flight: Annotated[
+        Count | None, About("an arrival beyond is dropped and counts as bad; 2 x rate x timeout by itself")
+    ] = None
+    method: Annotated[Method | None, About("GET by itself")] = None
+    headers: Annotated[Headers, About("a value may be a secret")] = dataclasses.field(default_factory=dict)
+    body: Annotated[MaybeSecret | None, About("a text, or a secret")] = None
+    token: Annotated[SecretRef | None, About("goes into Authorization as bearer; never written down")] = None
+    message: Annotated[Message | None, About("of a gRPC call, as in JSON")] = None
+    protoset: Annotated[
+        Text | None, About("descriptors of the gRPC method: protoc --include_imports --descriptor_set_out")
+    ] = None
+    requests: Annotated[OneOrMany[RequestDoc], About("several kinds, each shown by itself")] = ()
+    locustfile: Annotated[
+        Text | None, About("users of your own instead of a rate: a closed model, and labelled so")
+    ] = None
+    users: Annotated[Count | None, About("how many of them")] = None
 
 
 @spec
 class LengthDoc:
     """``60s``, or a length that an early verdict may cut short, not before ``atLeast``."""
 
-    at_most: PositiveDuration
-    at_least: PositiveDuration | None = None
+    at_most: Annotated[PositiveDuration, About("how long it lasts when nothing is decided before")]
+    at_least: Annotated[PositiveDuration | None, About("the earliest moment of an early verdict")] = None
 
     def check(self) -> None:
         if self.at_least is not None and self.at_least > self.at_most:
@@ -201,20 +214,20 @@ Length = Annotated[LengthDoc, Short("atMost")]
 class PhasesDoc:
     """How long each phase lasts: with faults warmup, baseline, fault, recovery; without warmup, observe."""
 
-    warmup: Duration | None = None
-    baseline: Duration | None = None
-    observe: Length | None = None
-    fault: Length | None = None
-    recovery: Duration | None = None
+    warmup: Annotated[Duration | None, About("load that nobody judges; 2s by itself")] = None
+    baseline: Annotated[Duration | None, About("the steady state before the fault; 10s by itself")] = None
+    observe: Annotated[Length | None, About("the one phase of an experiment without faults; 60s by itself")] = None
+    fault: Annotated[Length | None, About("while the faults are live; 60s by itself")] = None
+    recovery: Annotated[Duration | None, About("after the faults are gone; 20s by itself, 0s leaves it away")] = None
 
 
 @spec
 class BelowDoc:
     """Heal at once when the success share is below, for sure."""
 
-    below: Share
-    load: Text | None = None
-    request: Text | None = None
+    below: Annotated[Share, About("the share of good responses")]
+    load: Annotated[Text | None, About("only this load")] = None
+    request: Annotated[Text | None, About("only these requests")] = None
     to: Annotated[
         Text | None, About("instead of the load's requests those to this service, by the clients' proxies")
     ] = None
@@ -229,17 +242,17 @@ class BelowDoc:
 
 @spec
 class StopIfDoc:
-    success: BelowDoc
+    success: Annotated[BelowDoc, About("over the last 10 s, and since the fault")]
 
 
 @spec
 class DeadlinesDoc:
     """Until when a change must be live, gone, everything healed, and the run over."""
 
-    live: PositiveDuration = 30.0
-    gone: PositiveDuration = 30.0
-    heal: PositiveDuration = 120.0
-    run: PositiveDuration = 900.0
+    live: Annotated[PositiveDuration, About("a change is live in every proxy; 30s by itself")] = 30.0
+    gone: Annotated[PositiveDuration, About("it is gone from them; 30s by itself")] = 30.0
+    heal: Annotated[PositiveDuration, About("everything is put back; 2m by itself")] = 120.0
+    run: Annotated[PositiveDuration, About("the whole run; 15m by itself. Past it: heal, ERROR")] = 900.0
 
 
 @spec
@@ -247,13 +260,13 @@ class BodyDoc:
     """``spec``. Faults and expectations are validated by the kinds that are registered."""
 
     expect: OneOrMany[Any]
-    hypothesis: str = ""
-    mesh: Text | None = None
+    hypothesis: Annotated[str, About("what you believe, in a sentence")] = ""
+    mesh: Annotated[Text | None, About("a name in meshchaos.yaml; --mesh goes before")] = None
     load: OneOrMany[LoadDoc] = ()
     phases: PhasesDoc = dataclasses.field(default_factory=PhasesDoc)
     faults: OneOrMany[Any] = ()
-    stop_if: StopIfDoc | None = None
-    confidence: Confidence = 0.95
+    stop_if: Annotated[StopIfDoc | None, About("when to heal at once; the verdict is FAIL then")] = None
+    confidence: Annotated[Confidence, About("of every verdict; 95% by itself, 90% is the least")] = 0.95
     deadlines: DeadlinesDoc = dataclasses.field(default_factory=DeadlinesDoc)
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -301,7 +314,10 @@ class RampDoc:
 class ScopeDoc:
     """What every expectation may say beside its kind's own fields."""
 
-    during: OneOrMany[Literal["baseline", "fault", "recovery", "observe", "all"]] = ()
-    name: Text | None = None
-    load: Text | None = None
-    request: Text | None = None
+    during: Annotated[
+        OneOrMany[Literal["baseline", "fault", "recovery", "observe", "all"]],
+        About("its phases; by itself fault (without faults observe), and every phase for denied, allowed, mutualTLS"),
+    ] = ()
+    name: Annotated[Text | None, About("instead of the one made of kind, quantile and scope")] = None
+    load: Annotated[Text | None, About("only the requests of this load")] = None
+    request: Annotated[Text | None, About("only requests of this name")] = None
