@@ -138,6 +138,8 @@ def apply_steps(change: Change, run_id: str) -> Steps[Manifest]:
             raise Conflict("; ".join(outdated))
         manifest = edited(found, change)
         manifest["metadata"].setdefault("annotations", {})[tag(run_id)] = "edited"
+        if manifest == found:
+            return found  # the answer to our own write was lost
         try:
             return (yield ReplaceObject(manifest))
         except Conflict as error:

@@ -284,9 +284,9 @@ class Engine:
     def _close_journal(self, faults: FaultSet) -> None:
         try:
             self.mesh.journal.close(self.plan.run_id)
-        except MeshGone:
-            pass  # the journal went with the mesh; that the mesh is gone was said where it showed
         except MeshError as error:
+            if isinstance(error, MeshGone) and self.mesh.ephemeral:
+                return  # the journal went with the mesh; that the mesh is gone was said where it showed
             faults.trouble.append(f"everything is put back, but the journal could not be closed: {error}")
 
     @contextmanager

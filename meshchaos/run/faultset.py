@@ -25,6 +25,8 @@ from meshchaos.run.recorder import Recorder
 
 _SLICE = 2.0
 """Seconds of one look at the proxies; between two, the journal is renewed and interrupts are seen."""
+_AGAIN = 0.2
+"""Seconds between two of them: one that the objects already answer takes no time."""
 _POLL = 0.05
 """Seconds between two looks at replicas."""
 
@@ -318,6 +320,7 @@ class FaultSet:
             except NotLive:
                 if self.clock.now() >= end:
                     raise
+                self.clock.wait(_AGAIN)
 
     def _lost(self, placement: Placement, how: str) -> str:
         problem = f"the fault {placement.id} ({placement.edge}) vanished in mid-phase: {how}"

@@ -124,7 +124,10 @@ def heal_mesh(mesh: Mesh, *, force: bool) -> Iterator[tuple[str, int]]:
 
 def _heal_entry(mesh: Mesh, entry: JournalEntry) -> tuple[str, int]:
     left: list[str] = []
-    mesh.journal.take_over(entry.run_id)
+    try:
+        mesh.journal.take_over(entry.run_id)
+    except MeshchaosError as error:
+        return f"run {entry.run_id} ({entry.owner}): nothing was put back: {error}", EXIT_LEFTOVER
     for change in reversed(entry.changes):
         try:
             left += undo_change(mesh, change, entry.run_id)
@@ -137,8 +140,12 @@ def _heal_entry(mesh: Mesh, entry: JournalEntry) -> tuple[str, int]:
             left.append(f"taken back, but not gone from the proxies: {error}")
     if left:
         return f"run {entry.run_id}: could not put back: {'; '.join(left)}", EXIT_LEFTOVER
-    mesh.journal.close(entry.run_id)
     what = ", ".join(str(change.ref) for change in entry.changes) or "nothing"
+    try:
+        mesh.journal.close(entry.run_id)
+    except MeshchaosError as error:
+        words = f"put back and verified: {what}; but its journal could not be closed: {error}"
+        return f"run {entry.run_id} ({entry.owner}): {words}", EXIT_ERROR
     return f"run {entry.run_id} ({entry.owner}): put back and verified: {what}", EXIT_PASS
 
 

@@ -13,6 +13,7 @@ not read off clocks, which differ: it has ended when its renewTime was seen to s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -98,10 +99,13 @@ class KubernetesJournal:
         for entry in self.entries():
             raise Locked(f"run {entry.run_id} ({entry.owner}) holds this mesh or left changes behind")
         touched = {change.ref.namespace for change in changes if change.ref.namespace}
+        places = [self._home, *sorted(touched - {self._home})]
+        for path in (*map(self._lease_path, places), f"{self._configmaps}/{OWN_PREFIX}{run_id}-journal-0.0"):
+            self._may_delete(path)
         asked = time.monotonic()
         self._hooks.opening(run_id)
         try:
-            for namespace in (places := [self._home, *sorted(touched - {self._home})]):
+            for namespace in places:
                 self._leases[namespace] = self._take(namespace, run_id, owner, lifetime, places)
             self.holder, self._until, self._records = run_id, asked + lifetime, 0
             self.add(changes)
@@ -235,18 +239,16 @@ class KubernetesJournal:
             ) from None
 
     def _renew(self, namespace: str, run_id: str, lifetime: float) -> Manifest:
+        fields = {"renewTime": _micro(self._clock()), "leaseDurationSeconds": round(lifetime)}
         try:
-            return self._put(
-                namespace,
-                self._leases[namespace],
-                renewTime=_micro(self._clock()),
-                leaseDurationSeconds=round(lifetime),
-            )
+            return self._put(namespace, self._leases[namespace], **fields)
         except Conflict:
             found = self._lease(namespace)
             if _holder(found) != run_id:
                 raise _lost(run_id) from None
-            return self._put(namespace, found, renewTime=_micro(self._clock()))
+            if fields.items() <= found["spec"].items():
+                return found  # the answer to our own request was lost
+            return self._put(namespace, found, **fields)
         except NotFound:
             raise _lost(run_id) from None
 
@@ -317,6 +319,11 @@ class KubernetesJournal:
         selector = RUN if run_id is None else f"{RUN}={run_id}"
         path = self._kinds.collection("ConfigMap", home or self._home)
         return self._api.listing(path, {"labelSelector": selector})
+
+    def _may_delete(self, path: str) -> None:
+        """Raises Forbidden where what is going to be written could not be taken away again."""
+        with contextlib.suppress(NotFound):
+            self._api.call("DELETE", path, None, {"dryRun": "All"})
 
     def _drop(self, path: str, manifest: Manifest) -> None:
         metadata = manifest["metadata"]

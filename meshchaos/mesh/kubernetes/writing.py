@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -63,7 +64,9 @@ class Objects:
         self._api.call("DELETE", self._kinds.path(ref), {**seconds, "preconditions": {"uid": uid}})
 
     def dry_run(self, changes: Sequence[Change]) -> None:
-        """See ``Mesh``: the API server's own dry run, admission webhooks with it. Edits of one object add up."""
+        """See ``Mesh``: the API server's own dry run, admission webhooks with it. Edits of one object add up. Who makes
+        something must be allowed to look at it and to delete it, too: else it could not be put back.
+        """
         made: dict[Ref, Manifest] = {}
         for change in changes:
             ref = change.ref
@@ -73,6 +76,7 @@ class Objects:
                 self._kinds.learn(change.manifest)
                 path = self._kinds.collection(ref.kind, ref.namespace)
                 made[ref] = self._write("POST", path, change.manifest, dry=True)
+                self.may_delete(ref)
                 continue
             found = made.get(ref) or self.get(ref)
             if outdated := stale(found, change):
@@ -80,6 +84,12 @@ class Objects:
             made[ref] = copy.deepcopy(edited(found, change))
             if "uid" in made[ref]["metadata"]:  # else it is to be created, and stands nowhere yet
                 self._write("PUT", self._kinds.path(ref), made[ref], dry=True)
+
+    def may_delete(self, ref: Ref) -> None:
+        """Raises Forbidden where an object that is not there yet could not be read or deleted."""
+        if self.stored(ref) is None:
+            with contextlib.suppress(NotFound):
+                self._api.call("DELETE", self._kinds.path(ref), None, {"dryRun": "All"})
 
     def _write(self, method: str, path: str, manifest: Manifest, *, dry: bool = False) -> Manifest:
         query = {"fieldManager": MANAGER, **({"dryRun": "All"} if dry else {})}

@@ -1,16 +1,19 @@
 """An API server for tests, as far as a client notices: objects with resourceVersions, conflicts, chunks, dry runs.
 
 What goes wrong is scripted: ``server.fail`` holds, for the next requests whose ``METHOD path`` begins with a text, a
-status to answer with (and headers), or ``CUT``: the request is carried out and its answer never comes.
+status to answer with (and headers), or ``CUT``: the request is carried out and its answer never comes. What somebody
+else does meanwhile is, too: ``server.ahead`` and ``server.behind`` are called around every request.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,26 +49,65 @@ KINDS = {
 
 @dataclass
 class Failure:
-    """The next ``times`` requests that begin with ``prefix``."""
+    """The next ``times`` requests that begin with ``prefix``. ``late``: seconds after which one that was carried out is
+    answered (``status`` is 200 then).
+    """
 
     prefix: str
     status: int
     times: int = 1
     headers: dict[str, str] = field(default_factory=dict)
     reason: str = ""
+    late: float = 0.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """``number``: of the request, from 1. ``writes``: it changes something, unlike a read and a dry run."""
+
+    number: int
+    method: str
+    path: str
+    writes: bool
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def right(self) -> str:
+        """What a Role would have to allow for it: ``list pods in shop``."""
+        found = _PATH.fullmatch(self.path)
+        if found is None:
+            return ""
+        read = "get" if found["name"] else "list"
+        verb = {"GET": read, "POST": "create", "PUT": "update", "DELETE": "delete"}[self.method]
+        return f"{verb} {found['plural']} in {found['ns'] or 'the cluster'}"
+
+
+def nobody(_asked: Asked) -> Failure | None:
+    return None
 
 
 class FakeApi:
-    """``objects`` by (plural, namespace, name); ``requests``: what was asked, ``METHOD path``, in order."""
+    """``objects`` by (plural, namespace, name); ``requests``: what was asked, ``METHOD path``, in order; ``written``:
+    those of them that change something.
+
+    ``ahead`` is called before a request is looked at and may say how it fails; ``behind`` after it was carried out and
+    before it is answered; ``settle`` after each write, and stands for the cluster's controllers.
+    """
 
     def __init__(self) -> None:
+        self.ahead: Callable[[Asked], Failure | None] = nobody
+        self.behind: Callable[[Asked], object] = nobody
+        self.settle: Callable[[FakeApi], object] = lambda api: None
         self.objects: dict[tuple[str, str, str], dict[str, Any]] = {}
         self.requests: list[str] = []
+        self.written: list[str] = []
         self.fail: list[Failure] = []
         self.aggregated = True
         self.lock = threading.RLock()
         self._version = 100
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        server = _Server(("127.0.0.1", 0), _handler(self))
         server.daemon_threads = True
         self._server = server
         self.url = f"http://127.0.0.1:{server.server_address[1]}"
@@ -81,10 +123,20 @@ class FakeApi:
             meta = manifest["metadata"]
             key = (plural, str(meta.get("namespace", "")), str(meta["name"]))
             before = self.objects.get(key, {"metadata": {}})["metadata"]
+            spec = self.objects.get(key, {}).get("spec")
             meta["uid"] = before.get("uid") or str(uuid.uuid4())
+            meta["creationTimestamp"] = before.get("creationTimestamp") or "2026-01-01T00:00:00Z"
+            meta["generation"] = int(before.get("generation", 0)) + (manifest.get("spec") != spec or spec is None)
             meta["resourceVersion"] = self.next_version()
             self.objects[key] = json.loads(json.dumps(manifest))
             return self.objects[key]
+
+    def edit(self, plural: str, namespace: str, name: str, change: Callable[[dict[str, Any]], object]) -> None:
+        """Somebody else changes an object that is there."""
+        with self.lock:
+            found = json.loads(json.dumps(self.objects[plural, namespace, name]))
+            change(found)
+            self.put(plural, found)
 
     def next_version(self) -> str:
         self._version += 1
@@ -113,6 +165,14 @@ def fake_api() -> Iterator[FakeApi]:
         api.close()
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 64
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # of a client that was killed
+            super().handle_error(request, client_address)
+
+
 def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -137,17 +197,24 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             parts = urlsplit(self.path)
             body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"null")
             with api.lock:
+                query = dict(parse_qsl(parts.query))
                 api.requests.append(f"{method} {parts.path}")
-                failure = next((f for f in api.fail if f"{method} {parts.path}".startswith(f.prefix) and f.times), None)
+                asked = Asked(len(api.requests), method, parts.path, method != "GET" and "dryRun" not in query)
+                api.written += [str(asked)] if asked.writes else []
+                scripted = (f for f in api.fail if str(asked).startswith(f.prefix) and f.times)
+                failure = api.ahead(asked) or next(scripted, None)
                 if failure is not None:
                     failure.times -= 1
-                    if failure.status != CUT:
+                    if failure.status != CUT and not failure.late:
                         self._answer(failure.status, _status(failure.status, failure.reason), failure.headers)
                         return
-                status, form = _carry_out(
-                    api, method, parts.path, query=dict(parse_qsl(parts.query)), body=body, headers=self.headers
-                )
-            if failure is not None:
+                status, form = _carry_out(api, method, parts.path, query=query, body=body, headers=self.headers)
+                if asked.writes:
+                    api.settle(api)
+                api.behind(asked)
+            if failure is not None and failure.late:
+                time.sleep(failure.late)
+            elif failure is not None:
                 self.close_connection = True
                 self.connection.close()
                 return
@@ -202,6 +269,8 @@ def _carry_out(
     wanted = ((body or {}).get("preconditions") or {}).get("uid")
     if wanted not in (None, there["metadata"]["uid"]):
         return 409, _status(409, "Conflict")
+    if dry:
+        return 200, _status(200, "")
     del api.objects[key]
     return 200, _status(200, "")
 

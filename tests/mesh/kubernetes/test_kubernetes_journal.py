@@ -45,8 +45,7 @@ def ours(api: FakeApi) -> list[tuple[str, str, str]]:
 def test_leases_then_records_then_changes_and_back(api: FakeApi, mesh: KubernetesMesh) -> None:
     mesh.journal.open("1", "me", CHANGES, 30)
     apply_change(mesh, CHANGES[0], "1")
-    writes = [line for line in api.requests if not line.startswith("GET")]
-    assert [line.rsplit("/", 1)[1] for line in writes] == [
+    assert [line.rsplit("/", 1)[1] for line in api.written] == [
         "leases", "leases", "configmaps", "configmaps", "envoyfilters",
     ]  # fmt: skip
     assert {key[1] for key in ours(api) if key[0] == "leases"} == {"shop", "elsewhere"}

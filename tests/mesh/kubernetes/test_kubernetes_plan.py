@@ -59,9 +59,11 @@ def test_a_plan_is_asked_of_the_server_and_writes_nothing(api: FakeApi, folder: 
     assert "inbound|http|8000" in out
     assert "from outside the mesh, in plaintext, to web.shop:8000" in out
     assert api.objects == before
-    assert [line for line in api.requests if not line.startswith("GET")] == [
-        "POST /apis/networking.istio.io/v1alpha3/namespaces/shop/envoyfilters"
+    assert [line.rpartition("/")[0] for line in api.requests if not line.startswith("GET")] == [
+        "POST /apis/networking.istio.io/v1alpha3/namespaces/shop",
+        "DELETE /apis/networking.istio.io/v1alpha3/namespaces/shop/envoyfilters",
     ]
+    assert api.written == []
 
 
 def test_what_the_server_refuses_is_told_in_its_place(api: FakeApi, folder: Path) -> None:
