@@ -62,7 +62,10 @@ class TimeoutCheck(EdgeCheck):
     def _judge_phase(self, edge: Edge, phase: PhaseRecord, history: History, alpha: float) -> Finding:
         lines = between(edge.sent, phase.start, phase.end)
         reached = [one for one in lines if one.line.duration >= self.after - EARLY or "UT" in one.line.flags]
-        if not reached:
+        tries = Tries()
+        if self.per_try:
+            tries = tries_of(edge, phase, after=self.after, tolerance=self.tolerance, early=EARLY)
+        if not reached and not tries.hasty:
             longest = max((one.line.duration for one in lines), default=0.0)
             text = (
                 f"none of {words.plural(len(lines), 'request')} on {self.ask} was still open after "
@@ -70,9 +73,6 @@ class TimeoutCheck(EdgeCheck):
             )
             raise self._untested(phase, text)
         ended = {one.line.request_id for one in edge.received if DEADLINE in one.line.details}
-        tries = Tries((), (), (), 0)
-        if self.per_try:
-            tries = tries_of(edge, phase, after=self.after, tolerance=self.tolerance, early=EARLY)
         late = [one for one in reached if one.line.duration > self._latest(one)] + list(tries.late)
         early = [one for one in reached if "UT" in one.line.flags and one.line.duration < self.after - self.tolerance]
         cut = [one for one in reached if self._is_cut(one, ended)]
@@ -82,7 +82,7 @@ class TimeoutCheck(EdgeCheck):
         # With a timeout for each attempt it is attempts that are open then, of as many as anybody tells.
         opened = cuts + len(let) + len(late) if self.per_try else len(reached)
         noun = "attempt" if self.per_try else "request"
-        longest = max(one.line.duration for one in reached)
+        longest = max(one.line.duration for one in (*reached, *tries.hasty))
         verdict, text = Verdict.PASS, ""
         if late:
             verdict = Verdict.FAIL
@@ -90,6 +90,13 @@ class TimeoutCheck(EdgeCheck):
                 f"{words.count(len(late))} of {words.plural(opened, noun)} still open after "
                 f"{words.seconds(self.after)} lasted longer than {words.seconds(self._latest(late[0]))}, up to "
                 f"{words.seconds(max(one.line.duration for one in late))}"
+            )
+        elif tries.hasty:
+            verdict = Verdict.FAIL
+            text = (
+                f"{words.plural(len(tries.hasty), 'request')} whose attempts were cut ended too soon for each to have "
+                f"had {words.seconds(self.after)}: {words.plural(tries.hasty[0].line.attempts, 'attempt')} took "
+                f"{words.seconds(tries.hasty[0].line.duration)}"
             )
         elif early:
             verdict = Verdict.FAIL
@@ -140,7 +147,7 @@ class TimeoutCheck(EdgeCheck):
                     if self.per_try
                     else []
                 ),
-                *shown(late or early or let or cut or tries.cut),
+                *shown(late or early or tries.hasty or let or cut or tries.cut),
             ),
             line=self.where.line,
         )

@@ -260,6 +260,34 @@ def test_attempts_that_were_cut_and_tried_again_are_seen_at_the_servers() -> Non
     assert "2 of 8 attempts still open after 200 ms were not cut by the proxy: they got an answer" in found.reason
 
 
+def test_attempts_that_were_cut_too_soon_cannot_hide_in_their_sum() -> None:
+    spec = TimeoutSpec(to="stars", after=0.2, per_try=True)
+    sent, received = lines_of(*(tried(n, 0.1, 0.1, 0.1) for n in range(9)))
+    last = [one.line for one in sent]
+    gave_up = [
+        EdgeLine("page.shop", replace(line, status=504, flags=("UT",), details="upstream_per_try_timeout"))
+        for line in last
+    ]
+    for name, lines in (("saved", sent), ("given up", gave_up)):
+        (found,) = judged(TIMEOUT, spec, lines, received)
+        assert found.verdict == "FAIL", name
+        assert "9 requests whose attempts were cut ended too soon for each to have had 200 ms: 4 attempts took" in (
+            found.reason
+        )
+    answered, received = lines_of(*(tried(n, 0.1, 0.1, 0.1, let=True) for n in range(9)))
+    assert verdicts(judged(TIMEOUT, spec, answered, received)) == ["INCONCLUSIVE"], "none of them was cut"
+
+
+def test_a_server_that_was_held_up_makes_no_cut_a_late_one() -> None:
+    spec = TimeoutSpec(to="stars", after=0.2, per_try=True)
+    sent, received = lines_of(*(tried(n, 0.2, 0.2) for n in range(5)))
+    held = [replace(one, line=replace(one.line, duration=3.0)) if "DC" in one.line.flags and one.line.start < T0 + 11
+            else one for one in received]  # fmt: skip
+    (found,) = judged(TIMEOUT, spec, sent, held)
+    assert found.verdict == "PASS", found.reason
+    assert "8 of 8 attempts still open" in found.reason
+
+
 def test_a_breaker_limits_each_proxy_by_itself() -> None:
     spec = CircuitBreakerSpec(to="stars", in_flight=2)
     two = [line(n, duration=1.5, proxy=proxy) for n in range(20) for proxy in ("a.shop", "b.shop")]

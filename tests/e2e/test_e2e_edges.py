@@ -16,8 +16,18 @@ SEEN = (
     "success: {from: page, to: stars, atLeast: 90%}}, {latency: {to: stars, from: page, p80: 500ms}}, "
     "{recovery: {within: 300ms}"
 )
+TRIES = "timeout: {from: page, to: stars, after: 300ms, tolerance: 100ms, perTry: true}"
+STUCK = "delay: {to: stars, fixedDelay: 1s}"
+
+
+def tries_of(time: str) -> str:
+    return ROUTE.format(policy=f"retries: {{attempts: 2, retryOn: 5xx, perTryTimeout: {time}}}")
+
+
 CASES = [
     *EDGES,
+    Truth("timeout of each attempt", True, "300 ms for each of 3", tries_of("300ms"), STUCK, TRIES),
+    Truth("timeout of each attempt", False, "75 ms, which make up 225 ms", tries_of("75ms"), STUCK, TRIES),
     *(truth for truth in POLICIES if truth.kind != "mutualTLS"),
     Truth(
         kind="edge success",
