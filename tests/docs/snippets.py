@@ -4,6 +4,8 @@ A comment right before a block is for the tests: ``<!-- snippet: mesh=grpc -->``
 
 - ``mesh=NAME``: of tests/docs/meshes, where the block's experiment is planned; else the repository's bookinfo
 - ``for=REASON``: YAML that is not for meshchaos, or runs elsewhere; it is only read as YAML
+- ``refused="WORDS"``: what is planned is a mistake, which is told with these words
+- ``verdict=PASS``: what a run of the experiment says, when ``python -m tests.docs`` runs it
 - ``run``, ``exit=N``: commands that are run for real, in the order of the page, and what the last of them ends with
 
 A block's ``title="my/meshchaos.yaml"`` is a file that the reader makes, so the page's other blocks find it there.

@@ -5,6 +5,7 @@ local mesh of real Envoys, and each command is one that there is, with files tha
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,12 +17,14 @@ import pytest
 import yaml
 
 from meshchaos.cli.app import cli
+from meshchaos.errors import UserError
 from meshchaos.experiment.config import LocalMeshConfig, read_config
 from meshchaos.mesh.local.objects import manifests
 from meshchaos.run.api import make_suite
 from meshchaos.run.catalog import Catalog, open_catalog
 from meshchaos.run.plan import make_checks
 from meshchaos.run.suite import Suite
+from meshchaos.run.vocabulary import load_kinds
 from tests.docs.snippets import PAGES, ROOT, Snippet, every, snippets
 
 MESHES = ROOT / "tests" / "docs" / "meshes" / "meshchaos.yaml"
@@ -98,14 +101,11 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workshop: Workshop) ->
 def test_what_a_page_shows_is_taken(page: Path, desk: Path, workshop: Workshop) -> None:
     for snippet in snippets(page):
         try:
-            if snippet.language == "yaml":
+            refused = snippet.about.get("refused")
+            with contextlib.nullcontext() if refused is None else pytest.raises(UserError, match=re.escape(refused)):
                 _take(snippet, desk, workshop)
-            elif snippet.language == "python":
-                compile(snippet.text, str(snippet), "exec")
-            elif snippet.title is not None:
-                _write(snippet, desk)
-            _follow(snippet, desk, workshop)
-        except Exception as error:
+                _follow(snippet, desk, workshop)
+        except (Exception, pytest.fail.Exception) as error:
             error.add_note(f"in {snippet}")
             raise
 
@@ -116,6 +116,15 @@ def test_there_is_something_to_take() -> None:
     assert sum(len(one.commands) for page in PAGES for one in snippets(page)) > 5
 
 
+@pytest.mark.parametrize("folder", ["faults", "expectations"])
+def test_each_kind_has_its_page(folder: str) -> None:
+    vocabulary = load_kinds().vocabulary
+    kinds = vocabulary.faults if folder == "faults" else vocabulary.checks
+    for key in kinds:
+        shown = [one for one in snippets(ROOT / "docs" / folder / f"{key}.md") if one.language == "yaml"]
+        assert any(f"- {key}:" in one.text for one in shown), f"docs/{folder}/{key}.md shows no {key}"
+
+
 def _write(snippet: Snippet, desk: Path) -> Path:
     file = desk / (snippet.title or f"line-{snippet.line}.yaml")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -124,8 +133,15 @@ def _write(snippet: Snippet, desk: Path) -> Path:
 
 
 def _take(snippet: Snippet, desk: Path, workshop: Workshop) -> None:
-    """One block of YAML, by what its first level says it is."""
+    """One block; of YAML by what its first level says it is."""
+    if snippet.language == "python":
+        compile(snippet.text, str(snippet), "exec")
+        return
+    if snippet.language != "yaml" and snippet.title is None:
+        return
     file = _write(snippet, desk)
+    if snippet.language != "yaml":
+        return
     if "for" in snippet.about:
         assert snippet.documents, "there is nothing in it"
         return
