@@ -47,8 +47,8 @@ class KubernetesMesh:
         beside = [spec.gateway_service.partition(".")[2]] if spec.gateway_service else []
         self._reader = Reader(api, kinds, spec.namespaces, [one for one in beside if one])
         self._running = Running(api, self._reader, logs)
-        self._objects = Objects(api, kinds, self._before_write)
         self._journal = KubernetesJournal(api, kinds, spec.namespaces, hooks=_Around(self))
+        self._objects = Objects(api, kinds, self._before_write, self._journal.held)
         self._guarded = guarded
         self._watchdog: Watchdog | None = None
         self._observed: list[Change] = []

@@ -90,6 +90,7 @@ class KubernetesJournal:
         """Those that this process holds, by namespace."""
         self._until = 0.0
         """When ours ends unless it is renewed (monotonic s)."""
+        self._lifetime = 0.0
         self._records = 0
         self.holder: str | None = None
         """The run that opened it here, in whose name this process writes until it is closed."""
@@ -107,7 +108,7 @@ class KubernetesJournal:
         try:
             for namespace in places:
                 self._leases[namespace] = self._take(namespace, run_id, owner, lifetime, places)
-            self.holder, self._until, self._records = run_id, asked + lifetime, 0
+            self.holder, self._until, self._lifetime, self._records = run_id, asked + lifetime, lifetime, 0
             self.add(changes)
         except MeshError:
             self.close(run_id)
@@ -132,16 +133,25 @@ class KubernetesJournal:
         self._require_time(run_id)
         for namespace in self._leases:
             self._leases[namespace] = self._renew(namespace, run_id, lifetime)
-        self._until = asked + lifetime
+        self._until, self._lifetime = asked + lifetime, lifetime
 
     def require(self) -> None:
-        """Raises Locked unless the run that opened it here still holds it. Asked ahead of every write: one that was
-        suspended wakes up anywhere.
+        """Raises Locked unless the run that opened it here still holds it, and for some time yet: a write that meets a
+        slow server is tried for a while. Asked ahead of every write: one that was suspended wakes up anywhere.
         """
         if self.holder is None:
             return
         self._require_time(self.holder)
-        if _holder(self._lease(self._home)) != self.holder:
+        if self._until - time.monotonic() < self._lifetime / 2:
+            self.renew(self.holder, self._lifetime)
+        else:
+            self.held()
+
+    def held(self) -> None:
+        """Raises Locked when the run that opened it here was healed. Asked after every write as well: between the look
+        ahead of it and the write itself anything may have happened.
+        """
+        if self.holder is not None and _holder(self._lease(self._home)) != self.holder:
             raise _lost(self.holder)
 
     def take_over(self, run_id: str) -> None:

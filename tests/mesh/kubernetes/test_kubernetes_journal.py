@@ -10,12 +10,14 @@ from fake_api import CUT, Failure, FakeApi
 
 from meshchaos.errors import Locked, MeshError, Refused
 from meshchaos.mesh.apply import apply_change, undo_all
-from meshchaos.mesh.changes import Change, Create
+from meshchaos.mesh.changes import Change, Create, EditObject, recorded
+from meshchaos.mesh.edits import MISSING, SetField
 from meshchaos.mesh.kubernetes import journal as module
 from meshchaos.mesh.kubernetes.api import connect
 from meshchaos.mesh.kubernetes.client import KubernetesMesh
 from meshchaos.mesh.kubernetes.journal import KubernetesJournal
 from meshchaos.mesh.kubernetes.kinds import Kinds
+from meshchaos.mesh.objects import Ref
 
 
 def filter_in(namespace: str, name: str = "chaos-1-0", **spec: object) -> Create:
@@ -116,6 +118,51 @@ def test_whoever_slept_through_its_lease_writes_nothing(
     with pytest.raises(Locked):
         apply_change(mesh, CHANGES[0], "1")
     assert not [line for line in api.requests[asked:] if not line.startswith("GET")]
+
+
+WEB = Ref("DestinationRule", "shop", "web")
+
+
+@pytest.mark.parametrize("asleep_at", ["POST", "PUT"])
+def test_whoever_is_healed_in_the_middle_of_a_write_takes_it_back(
+    api: FakeApi, mesh: KubernetesMesh, tmp_path: Path, asleep_at: str
+) -> None:
+    meta = {"name": "web", "namespace": "shop"}
+    kind = {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule"}
+    web = api.put("destinationrules", {**kind, "metadata": meta, "spec": {"host": "web"}})
+    edit = recorded(web, EditObject(WEB, (SetField(("spec", "exportTo"), MISSING, ["."]),)))
+    changes: list[Change] = [CHANGES[0], edit]
+    mesh.journal.open("1", "me", changes, 30)
+    call = mesh._api.call
+
+    def asleep(method: str, path: str, *more: object) -> object:
+        if method == asleep_at and "istio" in path:
+            mesh._api.call = call  # type: ignore[method-assign]
+            with KubernetesMesh.open(mesh._spec, tmp_path, guarded=False) as healer:
+                healer.journal.take_over("1")
+                assert undo_all(healer, changes, "1") == []
+                healer.journal.close("1")
+        return call(method, path, *more)  # type: ignore[arg-type]
+
+    mesh._api.call = asleep  # type: ignore[assignment, method-assign]
+    with pytest.raises(Locked):
+        _ = [apply_change(mesh, change, "1") for change in changes]
+    assert ours(api) == []
+    found = api.objects["destinationrules", "shop", "web"]
+    assert (found["spec"], found["metadata"].get("annotations")) == ({"host": "web"}, None)
+
+
+def test_a_write_begins_only_with_time_enough_left(
+    api: FakeApi, mesh: KubernetesMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mesh.journal.open("1", "me", CHANGES, 30)
+    renewed = api.objects["leases", "shop", "meshchaos"]["spec"]["renewTime"]
+    apply_change(mesh, CHANGES[0], "1")
+    assert api.objects["leases", "shop", "meshchaos"]["spec"]["renewTime"] == renewed
+    real = module.time.monotonic
+    monkeypatch.setattr(module.time, "monotonic", lambda: real() + 20)
+    apply_change(mesh, CHANGES[1], "1")
+    assert api.objects["leases", "shop", "meshchaos"]["spec"]["renewTime"] > renewed
 
 
 def test_a_lease_ends_when_its_renewal_stood_still_not_by_clocks(
