@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from meshchaos.errors import FileError, UserError
-from meshchaos.experiment.config_document import ConfigDoc, LocalDoc, MeshDoc, SloDoc, WorkloadDoc
+from meshchaos.experiment.config_document import ConfigDoc, LocalDoc, MeshDoc, SafetyDoc, SloDoc, WorkloadDoc
 from meshchaos.experiment.model import Issuer, Secret, Slo, TextOrSecret, Where
 from meshchaos.experiment.problems import Problems, unknown
 from meshchaos.experiment.secrets import located
@@ -102,11 +102,27 @@ class KubernetesMeshConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Safety:
+    """What experiments on a mesh may not do. ``namespaces`` and ``labels`` are protected; ``percentage`` (0..100) of an
+    edge's requests, ``pods`` and ``duration`` (s) of the fault phase at most, None: no cap. ``production``: whether it
+    is, None: its context's name says.
+    """
+
+    namespaces: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    percentage: float | None = None
+    pods: int | None = None
+    duration: float | None = None
+    production: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MeshConfig:
     name: str
     kind: LocalMeshConfig | KubernetesMeshConfig
     prometheus: PrometheusConfig | None = None
     where: Where | None = None
+    safety: Safety = field(default_factory=Safety)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +211,19 @@ def _mesh(name: str, doc: MeshDoc, problems: Problems, folder: Path) -> MeshConf
         kind = KubernetesMeshConfig(
             doc.kubernetes.context, doc.kubernetes.namespaces, _path(doc.kubernetes.kubeconfig, folder), gateway
         )
-    return MeshConfig(name, kind, prometheus, problems.where(loc))
+    return MeshConfig(name, kind, prometheus, problems.where(loc), _safety(doc.safety or SafetyDoc()))
+
+
+def _safety(doc: SafetyDoc) -> Safety:
+    caps = doc.caps
+    return Safety(
+        doc.protected.namespaces,
+        doc.protected.labels,
+        caps.percentage,
+        caps.pods,
+        caps.duration,
+        doc.production,
+    )
 
 
 def _local(doc: LocalDoc, problems: Problems, loc: Loc, folder: Path) -> LocalMeshConfig:

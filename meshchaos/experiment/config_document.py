@@ -19,6 +19,7 @@ from meshchaos.experiment.fields import (
     Name,
     OneOrMany,
     Parsed,
+    Percentage,
     PositiveDuration,
     Rest,
     SecretRef,
@@ -177,6 +178,34 @@ class PrometheusDoc:
 
 
 @spec
+class ProtectedDoc:
+    """What no fault touches."""
+
+    namespaces: Annotated[OneOrMany[Text], About("no fault writes there")] = ()
+    labels: Annotated[Mapping[str, Text], About("neither objects nor workloads that bear one of these")] = (
+        dataclasses.field(default_factory=dict)
+    )
+
+
+@spec
+class CapsDoc:
+    """The most that one experiment may do."""
+
+    percentage: Annotated[Percentage | None, About("of the requests on an edge that fail or wait")] = None
+    pods: Annotated[Count | None, About("in which a fault acts, or which it ends")] = None
+    duration: Annotated[PositiveDuration | None, About("of the fault phase")] = None
+
+
+@spec
+class SafetyDoc:
+    """What experiments on this mesh may not do, whatever they say."""
+
+    protected: Annotated[ProtectedDoc, About("what no fault touches")] = dataclasses.field(default_factory=ProtectedDoc)
+    caps: Annotated[CapsDoc, About("the most that one experiment may do")] = dataclasses.field(default_factory=CapsDoc)
+    production: Annotated[bool | None, About("ask twice; left out: where the context's name says so")] = None
+
+
+@spec
 class MeshDoc:
     """A mesh, either ``local`` or ``kubernetes``."""
 
@@ -184,6 +213,7 @@ class MeshDoc:
     kubernetes: KubernetesDoc | None = None
     gateway: GatewayDoc | None = None
     prometheus: PrometheusDoc | None = None
+    safety: SafetyDoc | None = None
 
     def check(self) -> None:
         if (self.local is None) == (self.kubernetes is None):

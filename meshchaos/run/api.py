@@ -16,7 +16,7 @@ from meshchaos.run.plan import make_checks
 from meshchaos.run.result import Result
 from meshchaos.run.rooms import Rooms
 from meshchaos.run.selection import select
-from meshchaos.run.suite import OnResult, Suite, SuiteResult
+from meshchaos.run.suite import Consent, OnResult, Suite, SuiteResult
 from meshchaos.run.wiring import rooms as real_rooms
 
 
@@ -57,6 +57,7 @@ def make_suite(
     on_result: OnResult | None = None,
     again: Callable[[str], None] | None = None,
     rooms: Rooms | None = None,
+    consent: Consent | None = None,
 ) -> Suite:
     """A context manager that holds the meshes it opens: ``run()`` all, or ``plan(experiment)``. One that is kept
     open may run experiment after experiment (``run_one``).
@@ -72,6 +73,7 @@ def make_suite(
         fail_fast=fail_fast,
         on_result=on_result,
         again=again,
+        consent=consent,
     )
 
 

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from meshchaos.errors import FileError, FileErrors, UserError
-from meshchaos.experiment.config import Config, LocalMeshConfig, PrometheusConfig, read_config
+from meshchaos.experiment.config import (
+    Config,
+    KubernetesMeshConfig,
+    LocalMeshConfig,
+    PrometheusConfig,
+    Safety,
+    read_config,
+)
 from meshchaos.experiment.model import Experiment, Slo
 from meshchaos.experiment.reader import read
 from meshchaos.run import events
@@ -62,6 +69,16 @@ class Catalog:
         """Of the mesh of that name, where meshchaos.yaml names one."""
         found = self.config.meshes.get(name)
         return found.prometheus if found is not None else None
+
+    def safety(self, name: str) -> Safety:
+        """What may not be done on the mesh of that name."""
+        found = self.config.meshes.get(name)
+        return found.safety if found is not None else Safety()
+
+    def on_cluster(self, name: str) -> bool:
+        """Whether the mesh of that name is on a cluster."""
+        found = self.config.meshes.get(name)
+        return found is not None and isinstance(found.kind, KubernetesMeshConfig)
 
     def local(self, name: str) -> LocalMeshConfig:
         """The local mesh of that name. Raises UserError for one on a cluster."""

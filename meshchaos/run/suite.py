@@ -27,10 +27,12 @@ from meshchaos.run.outcome import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_LEFTOVER, E
 from meshchaos.run.plan import Plan, make_checks, make_plan, namespace_of
 from meshchaos.run.result import Result
 from meshchaos.run.rooms import Rooms
+from meshchaos.run.safety import refuse_unsafe
 
 Opener = Callable[[str, Path], Mesh]
 """Name of a mesh and the folder for its logs -> the mesh, running."""
 OnResult = Callable[[Result], None]
+Consent = Callable[[Sequence[Plan]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,9 @@ class SuiteResult:
 
 @dataclass
 class Suite:
-    """``again`` is called when a signal comes once more while a run heals, with the words to show."""
+    """``again`` is called when a signal comes once more while a run heals, with the words to show. ``consent`` is asked
+    with all plans before the first run, and raises UserError where somebody says no.
+    """
 
     catalog: Catalog
     experiments: Sequence[Experiment]
@@ -56,6 +60,7 @@ class Suite:
     fail_fast: bool = False
     on_result: OnResult | None = None
     again: Callable[[str], None] | None = None
+    consent: Consent | None = None
     _meshes: dict[str, Mesh] = field(default_factory=dict)
     _doomed: list[Path] = field(default_factory=list)
     """Folders of runs that never began, and those for the logs of meshes that were only looked at."""
@@ -165,13 +170,17 @@ class Suite:
         try:
             for mesh in self._meshes.values():
                 refuse_held(mesh, self.catalog.heal_command(mesh.name), time.time())
+            plans = []
             for experiment in self.experiments:
                 mesh = self._meshes[self.mesh_name(experiment)]
                 plan = self._plan(experiment, mesh, new_run_id())
+                plans.append(plan)
                 plan.load_plans(self.output)
                 plan.tokens(mesh.signing_keys())
                 if plan.queries and plan.prometheus is not None:
                     Prometheus(plan.prometheus).close()  # its secrets and its CA are there
+            if self.consent is not None:
+                self.consent(plans)
         except MeshchaosError:
             self._doomed += [folder for _, folder in prepared.values()]
             raise
@@ -190,6 +199,8 @@ class Suite:
             assume=assume,
             issuers=self.catalog.config.issuers,
         )
+        name = self.mesh_name(experiment)
+        refuse_unsafe(plan, snapshot, self.catalog.safety(name), cluster=self.catalog.on_cluster(name))
         refuse_unfit(plan, mesh)
         return plan
 

@@ -46,8 +46,9 @@ class Cluster:
         return json.loads(json.dumps(found))  # type: ignore[no-any-return]
 
     def command(self, *words: str) -> subprocess.Popen[str]:
+        agreed = ["--yes"] if words[0] == "run" else []
         return subprocess.Popen(
-            [sys.executable, "-m", "meshchaos", *words],
+            [sys.executable, "-m", "meshchaos", *words, *agreed],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -146,7 +146,7 @@ def test_a_mesh_that_is_not_there(tmp_path: Path) -> None:
         ('command: ["python", "ratings.py"]', "stub: {}, command: x", "7:9: meshes.bookinfo.local.workloads.ratings-v1: is either a `stub` or a `command`"),
         ('["python", "ratings.py"]', "'python \"x'", "7:31: meshes.bookinfo.local.workloads.ratings-v1.command: 'python \"x' is no command line: No closing quotation"),
         ("stub: {latency", "stubb: {latency", "8:22: meshes.bookinfo.local.workloads.reviews-v3.stubb: unknown key 'stubb', did you mean 'stub'? (known: stub, command, port, env)"),
-        ("    local:", "    inject: all\n    local:", "3:5: meshes.bookinfo.inject: unknown key 'inject' (known: local, kubernetes, gateway, prometheus)"),
+        ("    local:", "    inject: all\n    local:", "3:5: meshes.bookinfo.inject: unknown key 'inject' (known: local, kubernetes, gateway, prometheus, safety)"),
         ("    kubernetes: {context: staging, namespaces: [shop]}\n", "", "9:3: meshes.staging: is either `local` or `kubernetes`"),
         ("defaultMesh: bookinfo", "defaultMesh: bokinfo", "13:14: defaultMesh: there is no mesh 'bokinfo', did you mean 'bookinfo'? (known: bookinfo, staging)"),
         ("token: {env: PROM_TOKEN}", "token: secret", "12:54: meshes.staging.prometheus.token: a secret is not written down: write {env: NAME} or {file: PATH}, read at run time"),

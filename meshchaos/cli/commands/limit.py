@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from meshchaos.run.catalog import Catalog
     from meshchaos.run.events import Handler
     from meshchaos.run.result import Result
+    from meshchaos.run.suite import Consent
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ def find(
     html: Path | None,
     page: Callable[[Result], None],
     again: Callable[[str], None],
+    consent: Consent,
 ) -> int:
     """Runs the search and tells it; the exit code. ``page`` writes the report of one run."""
     import json
@@ -64,6 +66,8 @@ def find(
     )
     suite = make_suite(catalog, chosen, output=output, seed=seed, handlers=[handler], on_result=page, again=again)
     with suite:
+        if any(catalog.on_cluster(catalog.mesh_name(one)) for one in chosen):
+            consent([suite.plan(one)[0] for one in chosen])
         found = finder.find(suite)
     found.write()
     limit_page.write(found, target=html)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from meshchaos.cli import options, written
+from meshchaos.cli import consent, options, written
 
 if TYPE_CHECKING:
     from meshchaos.run.result import Result
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--from", "low", metavar="VALUE", help="With --find-limit: the smallest value; default by the field.")
 @click.option("--to", "high", metavar="VALUE", help="With --find-limit: the largest value; default by the field.")
 @click.option("--runs", type=click.IntRange(2, 64), metavar="N", help="With --find-limit: at most so many runs (8).")
+@consent.yes_option
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings, leftovers and verdicts.")
 @click.option("-v", "--verbose", is_flag=True, help="More progress lines.")
 def command(
@@ -58,6 +59,7 @@ def command(
     low: str | None,
     high: str | None,
     runs: int | None,
+    yes: int,
     quiet: bool,
     verbose: bool,
 ) -> int:
@@ -94,6 +96,7 @@ def command(
             html=html,
             page=lambda result: _write_page(result, None),
             again=_warn,
+            consent=consent.asking(catalog, yes),
         )
     suite = make_suite(
         catalog,
@@ -104,6 +107,7 @@ def command(
         handlers=[terminal.handler(out, quiet=quiet, verbose=verbose)],
         on_result=finished,
         again=_warn,
+        consent=consent.asking(catalog, yes),
     )
     with suite:
         done = suite.run()
