@@ -10,7 +10,7 @@ from meshchaos.errors import CannotPlace
 from meshchaos.experiment.fields import About, spec
 from meshchaos.experiment.model import SpecKind
 from meshchaos.faults.kind import AcceptedProof, FaultContext, Placement
-from meshchaos.faults.owners import reconciler
+from meshchaos.faults.owners import will_undo
 from meshchaos.mesh.changes import Change, Create, EditObject, recorded
 from meshchaos.mesh.edits import MISSING, SetField
 from meshchaos.mesh.objects import CLUSTER_SCOPED, Manifest, Ref, ref_of
@@ -55,8 +55,8 @@ class ApplyKind:
             edits = tuple(_edits(present[ref], item))
             if edits:
                 changes.append(recorded(present[ref], EditObject(ref, edits)))
-                controller = reconciler(present[ref])
-                warnings += [f"{controller} owns {ref} and will put it back in mid-phase"] if controller else []
+                fight = will_undo(present[ref])
+                warnings += [fight] if fight else []
         if not changes:
             raise CannotPlace("all of the objects are there already, as they are written here")
         names = ", ".join(str(change.ref) for change in changes)

@@ -15,7 +15,7 @@ from meshchaos.errors import CannotPlace
 from meshchaos.faults.edge import Edge, HttpFault
 from meshchaos.faults.kind import FaultContext, Placement, Proof
 from meshchaos.faults.narrowing import narrowed_matches
-from meshchaos.faults.owners import reconciler
+from meshchaos.faults.owners import will_undo
 from meshchaos.faults.rules import effective_rule
 from meshchaos.faults.server_side import duration
 from meshchaos.faults.survey import Survey, survey, where, wholly
@@ -169,12 +169,9 @@ def _felt_by(found: Survey) -> tuple[str, ...]:
 def _warnings(found: Survey, changes: list[Change]) -> tuple[str, ...]:
     result = []
     for change in changes:
-        controller = reconciler(found.owners[change.ref]) if isinstance(change, EditObject) else None
-        if controller:
-            result.append(
-                f"{controller} owns {change.ref} and will put it back in mid-phase; "
-                f"at: server takes an object of our own"
-            )
+        fight = will_undo(found.owners[change.ref]) if isinstance(change, EditObject) else None
+        if fight:
+            result.append(f"{fight}; at: server takes an object of our own")
     result += [f"{hiding} hides {found.edge.service} from {name}" for name, hiding in found.blind.items()]
     if found.bare:
         result.append(f"clients with no sidecar do not feel it: {', '.join(sorted(found.bare))}")

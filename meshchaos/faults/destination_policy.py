@@ -16,7 +16,7 @@ from meshchaos.experiment.model import SpecKind
 from meshchaos.faults.edge import Edge, HttpFault, identity_labels, resolve, same_edge
 from meshchaos.faults.kind import ConfigProof, FaultContext, Placement
 from meshchaos.faults.narrowing import refuse_lookalikes
-from meshchaos.faults.owners import reconciler
+from meshchaos.faults.owners import will_undo
 from meshchaos.faults.route_policy import clusters_of
 from meshchaos.faults.rules import acting_rules, effective_rule
 from meshchaos.faults.server_side import duration
@@ -295,9 +295,9 @@ def _warnings(limits: _Limits, changes: Sequence[Change], clients: Sequence[Work
     key, values, edge, mesh = limits.key, limits.values, limits.edge, limits.mesh
     objects = {ref_of(item): item for item in mesh.objects}
     for change in changes:
-        controller = reconciler(objects[change.ref]) if isinstance(change, EditObject) else None
-        if controller:
-            yield f"{controller} owns {change.ref} and will put it back in mid-phase"
+        fight = will_undo(objects[change.ref]) if isinstance(change, EditObject) else None
+        if fight:
+            yield fight
     yield f"clients build the cluster of {edge.service} anew as it comes and goes, and forget whom they ejected"
     if key == "connectionPool" and edge.source is None:
         yield f"on a cluster the limits also hold in the inbound proxies of {edge.service}"

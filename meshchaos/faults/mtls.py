@@ -10,7 +10,7 @@ from meshchaos.experiment.fields import About, Text, spec
 from meshchaos.experiment.model import SpecKind
 from meshchaos.faults.edge import identity_labels, pod_specs
 from meshchaos.faults.kind import ConfigProof, FaultContext, Placement, Probe
-from meshchaos.faults.owners import reconciler
+from meshchaos.faults.owners import will_undo
 from meshchaos.faults.rules import effective_rule
 from meshchaos.mesh.changes import Change, Create, EditObject, recorded
 from meshchaos.mesh.edits import MISSING, SetField
@@ -160,9 +160,8 @@ def _change(
                     f"{ref_of(owner)} acts for {', '.join(others)} together, and a second one would not act"
                 )
         edit = EditObject(ref_of(owner), (SetField(("spec", *field), MISSING, spec.mode),))
-        controller = reconciler(owner)
-        warnings = [f"{controller} owns {edit.ref} and will put it back in mid-phase"] if controller else []
-        return recorded(owner, edit), warnings
+        fight = will_undo(owner)
+        return recorded(owner, edit), [fight] if fight else []
     selector = {"selector": {"matchLabels": identity_labels(servers[0])}} if spec.workload else {}
     level = {"mtls": {"mode": spec.mode}} if spec.port is None else {"portLevelMtls": {spec.port: {"mode": spec.mode}}}
     manifest: Manifest = {

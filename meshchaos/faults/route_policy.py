@@ -19,7 +19,7 @@ from meshchaos.faults.client_side import new_virtual_service
 from meshchaos.faults.edge import Edge, HttpFault, resolve_for_clients
 from meshchaos.faults.kind import ConfigProof, FaultContext, Placement
 from meshchaos.faults.narrowing import narrowed_matches
-from meshchaos.faults.owners import reconciler
+from meshchaos.faults.owners import will_undo
 from meshchaos.faults.route_combining import combine
 from meshchaos.faults.server_side import duration
 from meshchaos.faults.survey import Survey, survey, where
@@ -141,9 +141,8 @@ def warnings_of(found: Survey, changes: Sequence[Change]) -> tuple[str, ...]:
     """Controllers that would put it back, routes that lead elsewhere too, clients that it does not reach."""
     result = []
     for change in changes:
-        controller = reconciler(found.owners[change.ref]) if isinstance(change, EditObject) else None
-        if controller:
-            result.append(f"{controller} owns {change.ref} and will put it back in mid-phase")
+        fight = will_undo(found.owners[change.ref]) if isinstance(change, EditObject) else None
+        result += [fight] if fight else []
     for route in found.routes.values():
         hosts = {host for host, _, weight in vs.destinations(route.route, route.owner.namespace) if weight}
         others = sorted(hosts - {found.edge.service.host})

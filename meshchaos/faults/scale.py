@@ -9,7 +9,7 @@ from meshchaos.errors import CannotPlace
 from meshchaos.experiment.fields import About, Text, spec
 from meshchaos.experiment.model import SpecKind
 from meshchaos.faults.kind import EndpointsProof, FaultContext, Placement
-from meshchaos.faults.owners import reconciler
+from meshchaos.faults.owners import reconciler, way_out
 from meshchaos.faults.whole_workload import refuse_two, the_workload
 from meshchaos.mesh.changes import EditObject, recorded
 from meshchaos.mesh.edits import MISSING, SetField
@@ -43,6 +43,7 @@ class ScaleKind:
         for who in _owners(owner, mesh):
             raise CannotPlace(
                 f"{who} decides how many replicas {workload.name} has and would put it back: pause it first"
+                f"{_how(who, owner)}"
             )
         now = sum(replica.ready for replica in workload.replicas)
         if now == spec.replicas:
@@ -65,6 +66,10 @@ class ScaleKind:
 
 
 SCALE = ScaleKind()
+
+
+def _how(who: str, deployment: Manifest) -> str:
+    return f" ({way_out(who, deployment)})" if who == reconciler(deployment) else ""
 
 
 def _owners(deployment: Manifest, mesh: Snapshot) -> Iterator[str]:

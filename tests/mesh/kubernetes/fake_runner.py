@@ -26,6 +26,7 @@ from meshchaos.mesh.seam import Confirmation
 from meshchaos.run.catalog import open_catalog
 from meshchaos.run.engine import Engine
 from meshchaos.run.fitting import refuse_unfit
+from meshchaos.run.healing import refuse_held
 from meshchaos.run.loads import entries_of
 from meshchaos.run.meshes import cluster_spec
 from meshchaos.run.plan import make_plan, namespace_of
@@ -35,6 +36,7 @@ from meshchaos.run.vocabulary import load_kinds
 from tests.fakes import FakeClock, FakeLoad, FakeProver
 
 RUN_ID = "0123abcd"
+HEAL = "meshchaos heal --mesh real"
 
 
 class Blind:
@@ -81,6 +83,7 @@ def run(
     spec = cluster_spec(catalog.config, "real")
     assert spec is not None
     with KubernetesMesh.open(spec, folder / "mesh", guarded=guarded) as mesh:
+        refuse_held(mesh, HEAL, time.time())
         snapshot = mesh.snapshot()
         entries = entries_of(experiment, mesh.entry, namespace_of(experiment, snapshot))
         plan = make_plan(experiment, snapshot, catalog.kinds, slos=slos or {}, run_id=run_id, seed=1, entries=entries)
@@ -101,7 +104,7 @@ def run(
             handlers=handlers,
             slos={},
             interrupted=signalled,
-            heal_command="meshchaos heal --mesh real",
+            heal_command=HEAL,
         ).run()
 
 
