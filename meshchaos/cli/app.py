@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "plan": ("plan", "Show what a run would change, and the samples a verdict needs. Changes nothing."),
     "validate": ("validate", "Check experiment files without a mesh."),
     "heal": ("heal", "Put back what an interrupted run left behind."),
+    "janitor": ("janitor", "Stay, and put back what dead runs left on a cluster."),
     "report": ("report", "Judge finished runs again from their folders, without a mesh."),
     "mesh": ("mesh", "Keep a local mesh running: up, down, status."),
     "doctor": ("doctor", "Say what is missing here, and why a fault could not bite."),

@@ -32,18 +32,19 @@ class Healing:
     exit_code: int
 
 
-def heal(*, mesh: str | None, config: Path | None, force: bool) -> Healing:
+def heal(*, mesh: str | None, config: Path | None, force: bool, leave: bool = False) -> Healing:
     """Every local mesh of this user that is reached, or the one named, which may be on a cluster; also what dead meshes
     left behind.
     An entry that has not expired is a run that may be alive, unless its process is known to be dead: it is healed with
-    ``force`` only. ``config`` narrows the name to the meshes of one configuration.
+    ``force`` only. ``config`` narrows the name to the meshes of one configuration. ``leave``: what somebody else wrote
+    over a run's changes is meant to stay, and nothing is held up by it any more.
     """
     from meshchaos.mesh.local import starting
     from meshchaos.mesh.local.client import LocalMesh
 
     cluster = _cluster(mesh, config)
     if cluster is not None:
-        return _heal_cluster(cluster, force=force)
+        return _heal_cluster(cluster, force=force, leave=leave)
     lines: list[str] = []
     codes = [EXIT_PASS]
     for entry in starting.clear_dead():
@@ -53,7 +54,7 @@ def heal(*, mesh: str | None, config: Path | None, force: bool) -> Healing:
             continue
         try:
             with LocalMesh.attach(info, manager="meshchaos-heal") as opened:
-                for line, code in heal_mesh(opened, force=force):
+                for line, code in heal_mesh(opened, force=force, leave=leave):
                     lines.append(f"mesh {info.mesh}: {line}")
                     codes.append(code)
         except MeshchaosError as error:
@@ -81,7 +82,7 @@ def _cluster(name: str | None, config: Path | None) -> ClusterSpec | None:
         raise
 
 
-def _heal_cluster(spec: ClusterSpec, *, force: bool) -> Healing:
+def _heal_cluster(spec: ClusterSpec, *, force: bool, leave: bool) -> Healing:
     """What runs left on a cluster. Whether one of another machine is alive shows by its renewals: they are waited for,
     as long as they may take. Raises UserError where the cluster cannot be reached.
     """
@@ -90,7 +91,8 @@ def _heal_cluster(spec: ClusterSpec, *, force: bool) -> Healing:
     with tempfile.TemporaryDirectory(prefix="meshchaos-heal-") as logs, KubernetesMesh.open(spec, Path(logs)) as mesh:
         if not force:
             _watch_renewals(mesh)
-        found = [(f"mesh {spec.mesh}: {line}", code) for line, code in heal_mesh(mesh, force=force)]
+        done = heal_mesh(mesh, force=force, leave=leave)
+        found = [(f"mesh {spec.mesh}: {line}", code) for line, code in done]
     lines = tuple(line for line, _ in found) or (f"mesh {spec.mesh}: nothing to heal",)
     return Healing(lines, worst_exit([EXIT_PASS, *(code for _, code in found)]))
 
@@ -108,7 +110,7 @@ def _watch_renewals(mesh: Mesh) -> None:
         time.sleep(_RENEWALS)
 
 
-def heal_mesh(mesh: Mesh, *, force: bool) -> Iterator[tuple[str, int]]:
+def heal_mesh(mesh: Mesh, *, force: bool, leave: bool = False) -> Iterator[tuple[str, int]]:
     """A line and an exit code for each open entry of one mesh's journal."""
     for entry in mesh.journal.entries():
         left = entry.expires - time.time()
@@ -119,34 +121,38 @@ def heal_mesh(mesh: Mesh, *, force: bool) -> Iterator[tuple[str, int]]:
                 EXIT_LEFTOVER,
             )
             continue
-        yield _heal_entry(mesh, entry)
+        yield heal_entry(mesh, entry, leave=leave)
 
 
-def _heal_entry(mesh: Mesh, entry: JournalEntry) -> tuple[str, int]:
+def heal_entry(mesh: Mesh, entry: JournalEntry, *, leave: bool = False) -> tuple[str, int]:
+    """Puts back what one run left, whoever may hold it; a line on it and an exit code. ``leave``: as for ``heal``."""
     left: list[str] = []
+    theirs: list[str] = []
     try:
         mesh.journal.take_over(entry.run_id)
     except MeshchaosError as error:
         return f"run {entry.run_id} ({entry.owner}): nothing was put back: {error}", EXIT_LEFTOVER
     for change in reversed(entry.changes):
         try:
-            left += undo_change(mesh, change, entry.run_id)
+            theirs += undo_change(mesh, change, entry.run_id)
         except MeshchaosError as error:
             left.append(f"{change.ref}: {error}")
-    if not left:
+    if not left and (leave or not theirs):
         try:
             mesh.confirm(entry.changes, present=False, timeout=_GONE)
         except MeshchaosError as error:
             left.append(f"taken back, but not gone from the proxies: {error}")
-    if left:
-        return f"run {entry.run_id}: could not put back: {'; '.join(left)}", EXIT_LEFTOVER
+    if left or (theirs and not leave):
+        hint = "" if left else "; if that is meant to stay, say so: heal with --leave"
+        return f"run {entry.run_id}: could not put back: {'; '.join((*left, *theirs))}{hint}", EXIT_LEFTOVER
     what = ", ".join(str(change.ref) for change in entry.changes) or "nothing"
     try:
         mesh.journal.close(entry.run_id)
     except MeshchaosError as error:
         words = f"put back and verified: {what}; but its journal could not be closed: {error}"
         return f"run {entry.run_id} ({entry.owner}): {words}", EXIT_ERROR
-    return f"run {entry.run_id} ({entry.owner}): put back and verified: {what}", EXIT_PASS
+    words = f"put back and verified: {what}{''.join(f'; {line}' for line in theirs)}"
+    return f"run {entry.run_id} ({entry.owner}): {words}", EXIT_PASS
 
 
 def refuse_held(mesh: Mesh, heal_command: str, now: float) -> None:
