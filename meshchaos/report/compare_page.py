@@ -9,7 +9,7 @@ from typing import Any
 
 from meshchaos.errors import EvidenceError
 from meshchaos.history.samples import Samples
-from meshchaos.report import charts, compare, page, view
+from meshchaos.report import charts, compare, page, timeline, view
 from meshchaos.run.result import Result, iso
 
 Run = tuple[Result, Mapping[str, Samples]]
@@ -44,7 +44,7 @@ def render(first: Run, second: Run) -> str:
 def _runs(both: tuple[Run, Run]) -> list[dict[str, Any]]:
     from markupsafe import Markup
 
-    drawn = [page.timeline(result, list(samples.values())) for result, samples in both]
+    drawn = [timeline.timeline(result, list(samples.values())) for result, samples in both]
     span = max(frame.span for frame, _ in drawn)
     limits = [view.limits(result.findings) for result, _ in both]
     reach = [value for _, series in drawn for point in series for value in (point.p50, point.slowest) if value]

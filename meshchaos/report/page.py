@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from meshchaos.checks import words
 from meshchaos.errors import EvidenceError
 from meshchaos.history.samples import Samples
-from meshchaos.report import charts, left, lines, topology, view
+from meshchaos.report import charts, left, timeline, topology, view
 from meshchaos.report.matrix import calls_of
-from meshchaos.report.series import Point, points
+from meshchaos.report.series import Point
 from meshchaos.run.result import Result, iso
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def render(result: Result, samples: Mapping[str, Samples], *, beside: Path | Non
     from markupsafe import Markup
 
     limits = view.limits(result.findings)
-    frame, series = timeline(result, list(samples.values()))
+    every = list(samples.values())
+    frame, series = timeline.timeline(result, every)
+    back_frame, back = timeline.recovery(result, every)
     folder = result.folder
     hops = topology.hops_of(result, left.document(folder))
     context = {
@@ -78,6 +80,8 @@ def render(result: Result, samples: Mapping[str, Samples], *, beside: Path | Non
         "charts": bool(series),
         "latency_svg": Markup(charts.latency_chart(series, frame, limits)) if series else "",
         "answers_svg": Markup(charts.answers_chart(series, frame)) if series else "",
+        "recovery_svg": Markup(charts.latency_chart(back, back_frame, limits)) if back else "",
+        "recovery_rows": rows(back, back_frame),
         "limits": limits,
         "rows": rows(series, frame),
         "faults": view.fault_sections(result.faults, result.proofs),
@@ -90,29 +94,6 @@ def render(result: Result, samples: Mapping[str, Samples], *, beside: Path | Non
         "files": _files(folder, beside or folder),
     }
     return template("report.html.j2").render(context)
-
-
-def timeline(result: Result, samples: Sequence[Samples]) -> tuple[charts.Frame, list[Point]]:
-    """The span of all phases as one chart; its bands in seconds since the first phase began."""
-    phases = [count.record for count in result.phases]
-    if not phases:
-        return charts.Frame(1.0, ()), []
-    start, end = phases[0].start, phases[-1].end
-    bands = [charts.Band("phase", lines.phase_word(p.name), p.start - start, p.end - start) for p in phases]
-    for fault in result.faults:
-        if fault.live_at is not None:
-            until = fault.gone_at or fault.removed_at or end
-            bands.append(charts.Band("fault", f"{fault.kind} is live", fault.live_at - start, until - start))
-            for step in fault.steps:
-                bands.append(
-                    charts.Band("step", words.percent(step.share), step.live_at - start, (step.until or until) - start)
-                )
-    gone = [fault.gone_at for fault in result.faults if fault.live_at is not None]
-    if gone and None not in gone and not result.leftovers:
-        healed = max(at for at in gone if at is not None) - start
-        bands.append(charts.Band("healed", "healed", healed, healed))
-    frame = charts.Frame(max(end - start, 0.001), tuple(bands))
-    return frame, points(samples, start, end) if samples else []
 
 
 def rows(series: Sequence[Point], frame: charts.Frame) -> list[dict[str, str]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from meshchaos.checks.kind import Verdict
-from meshchaos.report import left, page, topology, view
+from meshchaos.report import left, page, timeline, topology, view
 from tests.report import made
 
 
@@ -53,3 +55,16 @@ def test_links_lead_to_the_run_wherever_the_page_is(tmp_path: Path) -> None:
     elsewhere.mkdir()
     written = page.write(made.result(run, Verdict.PASS), made.loads(), target=elsewhere / "slow.html")
     assert 'href="../run/history.jsonl"' in written.read_text()
+
+
+def test_the_curve_of_a_recovery_begins_under_the_fault(tmp_path: Path) -> None:
+    made_up = made.result(tmp_path, Verdict.PASS)
+    frame, series = timeline.recovery(made_up, [made.samples()])
+    assert frame.span == pytest.approx(11.9)
+    assert [band.label for band in frame.bands if band.kind == "phase"] == ["fault", "recovery"]
+    (healed,) = [band.start for band in frame.bands if band.kind == "healed"]
+    assert healed == pytest.approx(2)
+    assert all((point.p99 or 0) > 0.5 for point in series if point.at + point.width < 1.9)
+    assert all((point.p99 or 0) < 0.5 for point in series if point.at > 1.9)
+    assert timeline.recovery(replace(made_up, faults=()), [made.samples()])[1] == []
+    assert timeline.recovery(replace(made_up, phases=made_up.phases[:2]), [made.samples()])[1] == []
