@@ -22,6 +22,7 @@ import meshchaos
 from meshchaos.checks.kind import Verdict
 from meshchaos.checks.steady import steady_state
 from meshchaos.errors import EvidenceError, LoadError, MeshchaosError, MeshError, MeshGone, UserError
+from meshchaos.experiment.hiding import hide, secrets_in, without_secrets
 from meshchaos.experiment.model import Experiment, Phase, Slo
 from meshchaos.history.records import History
 from meshchaos.mesh.seam import Mesh
@@ -74,7 +75,7 @@ class Engine:
         """Never raises on account of the mesh, the load or a signal: they are in the result. Raises UserError for
         what only shows at the start (a secret that is not there), and bugs, after everything was put back.
         """
-        history = HistoryWriter(self.folder)
+        history = HistoryWriter(self.folder, self._secrets)
         recorder = Recorder(history, self.handlers)
         try:
             self._write_experiment()
@@ -92,6 +93,11 @@ class Engine:
     @property
     def _experiment(self) -> Experiment:
         return self.plan.experiment
+
+    @property
+    def _secrets(self) -> frozenset[str]:
+        """What stands in the file as it is and must not stand in what the run leaves."""
+        return secrets_in(self._experiment.resolved)
 
     def _run(self, recorder: Recorder) -> Result:
         plan, experiment = self.plan, self._experiment
@@ -310,6 +316,7 @@ class Engine:
 
     def _judge(self, recorder: Recorder, loads: Loads) -> Result:
         result = judge_run(self._experiment, self.plan.checks, recorder.events, loads.samples(), self.folder)
+        result = hide(result, self._secrets)  # a line of a proxy's log has the path of a request, with its parameters
         if recorder.failed is not None and result.exit_code in (0, 1, 3):
             result = replace(result, verdict=Verdict.ERROR, reason=recorder.failed, exit_code=5)
         now = self.clock.now()
@@ -336,18 +343,20 @@ class Engine:
             folder=str(self.folder),
             hypothesis=experiment.hypothesis,
             versions={"meshchaos": meshchaos.__version__, **self.mesh.versions()},
-            plan=tuple(plan_words(plan)),
+            plan=hide(tuple(plan_words(plan)), self._secrets),
             confidence=experiment.confidence,
             slos=tuple(plain(slo) for slo in self.slos.values()),
             source=experiment.where.file,
             lines=tuple(expectation.where.line for expectation in experiment.expect),
-            overrides=experiment.overrides,
+            overrides=hide(experiment.overrides, self._secrets),
         )
 
     def _write_experiment(self) -> None:
         import yaml
 
-        text = yaml.safe_dump(plain(self._experiment.resolved), sort_keys=False, allow_unicode=True, width=110)
+        text = yaml.safe_dump(
+            without_secrets(plain(self._experiment.resolved)), sort_keys=False, allow_unicode=True, width=110
+        )
         try:
             (self.folder / "experiment.yaml").write_text(text, "utf-8")
         except OSError as error:

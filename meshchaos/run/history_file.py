@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from meshchaos.errors import UserError
+from meshchaos.experiment.hiding import hide
 from meshchaos.run import events
 from meshchaos.run.plain import plain, revive
 
@@ -26,18 +27,21 @@ E = TypeVar("E", bound=events.Event)
 
 class HistoryWriter:
     """Appends events. The first failure (disk full) is kept in ``failed`` and nothing is written after it:
-    a run that can no longer leave evidence is stopped by whoever looks, and is healed first.
+    a run that can no longer leave evidence is stopped by whoever looks, and is healed first. ``secrets``: texts that
+    are not written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, secrets: frozenset[str] = frozenset()) -> None:
         self._path = folder / FILE
+        self._secrets = secrets
         self.failed: str | None = None
         self._file = self._path.open("a", encoding="utf-8")
 
     def write(self, event: events.Event) -> None:
         if self.failed is not None or isinstance(event, _NOT_KEPT):
             return
-        line = json.dumps({"event": type(event).__name__, **plain(event)}, allow_nan=False, ensure_ascii=False)
+        data = hide(plain(event), self._secrets)
+        line = json.dumps({"event": type(event).__name__, **data}, allow_nan=False, ensure_ascii=False)
         try:
             self._file.write(line + "\n")
             self._file.flush()
