@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from html import escape
 
 from meshchaos.checks import words
+from meshchaos.report import lines
 from meshchaos.report.series import Point
 
 WIDTH, HEIGHT = 920, 250
@@ -66,7 +67,9 @@ def latency_chart(
     for (label, limit), beside in zip(limits, _apart([y(limit) - 4 for _, limit in limits]), strict=True):
         at = y(limit)
         body.append(f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        body.append(f'<text class="limit-label" x="{WIDTH - RIGHT - 4}" y="{beside:.1f}">{escape(label)}</text>')
+        body.append(
+            f'<text class="limit-label" x="{WIDTH - RIGHT - 4}" y="{beside:.1f}">{escape(lines.cut(label, 90))}</text>'
+        )
     return _svg("Latency over time: median, 99th percentile and slowest answer", body, frame)
 
 

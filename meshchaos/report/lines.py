@@ -21,6 +21,11 @@ def phase_word(name: str) -> str:
     return PHASE_WORDS.get(name, name)
 
 
+def cut(text: str, most: int) -> str:
+    """At most so many characters, where there is room for no more."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def fault_line(step: str, record: FaultRecord) -> str:
     """``fault abort on reviews-v3 -> ratings:9080 (server) live after 1.4 ms``; empty where nothing is to tell."""
     name = f"{record.kind} on {record.edge} (at the {record.at})"

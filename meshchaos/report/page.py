@@ -57,6 +57,7 @@ def render(result: Result, samples: Mapping[str, Samples], *, beside: Path | Non
     from markupsafe import Markup
 
     limits = view.limits(result.findings)
+    began = result.phases[0].record.start if result.phases else None
     every = list(samples.values())
     frame, series = timeline.timeline(result, every)
     back_frame, back = timeline.recovery(result, every)
@@ -84,7 +85,7 @@ def render(result: Result, samples: Mapping[str, Samples], *, beside: Path | Non
         "recovery_rows": rows(back, back_frame),
         "limits": limits,
         "rows": rows(series, frame),
-        "faults": view.fault_sections(result.faults, result.proofs),
+        "faults": view.fault_sections(result.faults, result.proofs, began),
         "healed": _healed(result),
         "loads": view.load_rows(result.load),
         "phases": view.phase_rows(result.phases),

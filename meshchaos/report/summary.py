@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from meshchaos.checks import words
-from meshchaos.report import view
+from meshchaos.report import lines, view
 from meshchaos.run.result import Result
 
 SIGNS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔", "INVALID": "🚫", "ERROR": "💥"}
@@ -37,14 +37,14 @@ def markdown(results: Sequence[Result]) -> str:
         parts += [f"⚠️ **Left behind:** {_safe(item)}" for item in result.leftovers]
         rows = view.expectation_rows(result.findings)
         if rows:
-            lines = [
+            table = [
                 "| verdict | expectation | during | limit | measured | bounds | n |",
                 "|---|---|---|--:|--:|--:|--:|",
             ]
             for row in rows:
                 cells = [row[key] for key in ("name", "during", "threshold", "estimate", "interval", "n")]
-                lines.append(f"| {SIGNS[row['verdict']]} {row['verdict']} | {' | '.join(map(_safe, cells))} |")
-            parts.append("\n".join(lines))
+                table.append(f"| {SIGNS[row['verdict']]} {row['verdict']} | {' | '.join(map(_safe, cells))} |")
+            parts.append("\n".join(table))
         proofs = [f"- {_safe(one.name)}: {one.verdict}, {_safe(one.reason)}" for one in result.proofs]
         if proofs:
             parts.append("\n".join(["<details><summary>Was the fault there?</summary>", "", *proofs, "", "</details>"]))
@@ -54,21 +54,22 @@ def markdown(results: Sequence[Result]) -> str:
 
 def webhook(results: Sequence[Result]) -> dict[str, Any]:
     """``text`` for notifications, ``blocks`` to show; of more runs than a message takes, the rest is counted."""
+    text = f"meshchaos: {headline(results)}"
     blocks: list[dict[str, Any]] = [
-        {"type": "header", "text": {"type": "plain_text", "text": _cut(f"meshchaos: {headline(results)}", _HEADER)}}
+        {"type": "header", "text": {"type": "plain_text", "text": lines.cut(text, _HEADER)}}
     ]
     ordered = sorted(results, key=lambda result: _WORST.index(result.verdict.value))
     room = _BLOCKS - 2
     for result in ordered[:room]:
-        lines = [f"{SIGNS[result.verdict]} *{result.verdict}: {_mrkdwn(result.experiment)}* ({_mrkdwn(result.mesh)})"]
-        lines.append(_mrkdwn(result.reason))
-        lines += [f"• {one.verdict} {_mrkdwn(one.name)}: {_mrkdwn(one.reason)}" for one in result.findings]
-        lines += [f"⚠️ left behind: {_mrkdwn(item)}" for item in result.leftovers]
-        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": _cut("\n".join(lines), _TEXT)}})
+        told = [f"{SIGNS[result.verdict]} *{result.verdict}: {_mrkdwn(result.experiment)}* ({_mrkdwn(result.mesh)})"]
+        told.append(_mrkdwn(result.reason))
+        told += [f"• {one.verdict} {_mrkdwn(one.name)}: {_mrkdwn(one.reason)}" for one in result.findings]
+        told += [f"⚠️ left behind: {_mrkdwn(item)}" for item in result.leftovers]
+        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": lines.cut("\n".join(told), _TEXT)}})
     if len(ordered) > room:
         more = f"and {words.plural(len(ordered) - room, 'more run')}"
         blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": more}]})
-    return {"text": f"meshchaos: {headline(results)}", "blocks": blocks}
+    return {"text": text, "blocks": blocks}
 
 
 def _safe(text: str) -> str:
@@ -78,7 +79,3 @@ def _safe(text: str) -> str:
 
 def _mrkdwn(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from meshchaos.checks import words
 from meshchaos.history.records import FaultRecord
+from meshchaos.report import lines
 from meshchaos.run.result import Result
 
 WIDTH, ROW, BOX = 920, 62, 230
@@ -94,14 +95,14 @@ def _row(hop: Hop, top: int) -> str:
     start = BOX + 1 if hop.source else BOX / 2
     parts.append(f'<path class="arrow {kind}" d="M{start} {middle}H{right - 2}m-9 -5l9 5l-9 5"/>')
     center = (BOX + right) / 2
-    parts.append(f'<text class="{kind}" x="{center}" y="{middle - 8}" text-anchor="middle">{escape(hop.above)}</text>')
-    parts.append(f'<text x="{center}" y="{middle + 17}" text-anchor="middle">{escape(hop.below)}</text>')
+    for at, label, text in ((middle - 8, f' class="{kind}"', hop.above), (middle + 17, "", hop.below)):
+        parts.append(f'<text{label} x="{center}" y="{at}" text-anchor="middle">{escape(lines.cut(text, 68))}</text>')
     return "".join(parts)
 
 
 def _box(x: float, top: int, name: str, *, hit: bool) -> str:
     """``hit``: it carries the fault, shown by a thick broken border and a bolt."""
-    shown = name if len(name) <= 34 else f"{name[:33]}…"
+    shown = lines.cut(name, 34)
     box = f'<rect class="{"node hit" if hit else "node"}" x="{x}" y="{top + 13}" width="{BOX}" height="36" rx="5"/>'
     bolt = f'<path class="bolt" d="M{x + BOX - 18} {top + 19}l-6 13h6l-3 11l11 -15h-6l4 -9z"/>' if hit else ""
     text = f'<text class="name" x="{x + BOX / 2}" y="{top + 35}" text-anchor="middle">{escape(shown)}</text>'

@@ -41,10 +41,12 @@ def expectation_rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     ]
 
 
-def fault_sections(faults: Sequence[FaultRecord], proofs: Sequence[Finding]) -> list[dict[str, Any]]:
+def fault_sections(
+    faults: Sequence[FaultRecord], proofs: Sequence[Finding], began: float | None
+) -> list[dict[str, Any]]:
     """One section a fault: where, why there, what carried it, when it was live and gone.
 
-    ``proofs`` are the findings about the faults, in the same order.
+    ``proofs`` are the findings about the faults, in the same order. ``began``: where the charts begin, epoch seconds.
     """
     sections = []
     for index, fault in enumerate(faults):
@@ -60,6 +62,7 @@ def fault_sections(faults: Sequence[FaultRecord], proofs: Sequence[Finding]) -> 
                 "problem": fault.problem,
                 "bypassed": ", ".join(fault.bypassed),
                 "objects": ", ".join(fault.objects) or "none",
+                "span": _span(fault, began),
                 "live": _step(fault.applied_at, fault.live_at, "never seen live"),
                 "gone": _step(fault.removed_at, fault.gone_at, "never seen gone"),
                 "injections": [_injection(item) for item in fault.injections],
@@ -151,6 +154,14 @@ def _step(first: float | None, second: float | None, never: str) -> str:
     if second is None:
         return never
     return f"{words.seconds(max(second - first, 0.0))} from one to the other"
+
+
+def _span(fault: FaultRecord, began: float | None) -> str:
+    """``from 5.1 s to 13.3 s on the charts``."""
+    if began is None or fault.live_at is None:
+        return ""
+    until = f"to {fault.gone_at - began:.1f} s" if fault.gone_at is not None else "on"
+    return f"from {fault.live_at - began:.1f} s {until} on the charts"
 
 
 def _cluster(one: ClusterShare) -> str:

@@ -6,12 +6,13 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from meshchaos.checks.kind import Verdict
+from meshchaos.checks.kind import Matrix, MatrixCell, MatrixRow, Verdict
 from meshchaos.load.reader import read_samples
 from meshchaos.report import compare_page, index_page, page
 from meshchaos.run.api import judge_again
@@ -28,6 +29,50 @@ def run_page(verdict: Verdict) -> Maker:
         return page.write(made.result(folder, verdict), made.loads())
 
     return make
+
+
+HOSTILE = (
+    "</script><script>console.log(1)</script><img src=x onerror=console.log(2)>'\"`--><svg onload=alert(3)>{{7*7}}"
+)
+
+
+def hostile(folder: Path) -> Path:
+    """Every text that comes from elsewhere wants to be markup, and is long."""
+    name = HOSTILE + "n" * 3000
+    base = made.result(folder, Verdict.FAIL)
+    (injection,) = made.FAULT.injections
+    fault = replace(
+        made.FAULT,
+        kind=HOSTILE,
+        edge=f"{HOSTILE} -> {name}",
+        reason=HOSTILE,
+        objects=(HOSTILE,),
+        problem=HOSTILE,
+        bypassed=(HOSTILE,),
+        shown=("", HOSTILE),
+        injections=(replace(injection, proxy=HOSTILE, lines=(HOSTILE,)),),
+    )
+    matrix = Matrix((f"{HOSTILE}.shop:9080 GET /{HOSTILE}",), (MatrixRow(name, (MatrixCell(Verdict.FAIL, HOSTILE),)),))
+    found = made.finding("latency", Verdict.FAIL, threshold=0.8, unit="s")
+    spec = {"name": HOSTILE, "target": f"http://{HOSTILE}/", "from": HOSTILE, "rate": 1}
+    (folder / "experiment.yaml").write_text(json.dumps({"spec": {"load": [spec]}}))
+    (folder / "<img src=x>.log").write_text("x")
+    texts = {"reason": HOSTILE, "hypothesis": name, "experiment": name, "mesh": HOSTILE, "source": HOSTILE}
+    result = replace(
+        base,
+        **texts,
+        leftovers=(HOSTILE,),
+        warnings=(name,),
+        overrides=(("--set", f"spec.{HOSTILE}", HOSTILE),),
+        versions={HOSTILE: HOSTILE},
+        faults=(fault,),
+        findings=(
+            replace(found, name=name, reason=HOSTILE, evidence=(HOSTILE,)),
+            made.finding("denied", Verdict.FAIL, matrix=matrix),
+        ),
+        load=(replace(base.load[0], load=HOSTILE, healthy=False, reason=HOSTILE),),
+    )
+    return page.write(result, made.loads())
 
 
 def compared(folder: Path) -> Path:
@@ -111,6 +156,16 @@ def test_labels_of_limits_do_not_cover_each_other(browser: Browser, tmp_path: Pa
             assert upper[0] + upper[1] <= lower[0] + 1
 
 
+def test_nothing_that_comes_from_elsewhere_is_markup(browser: Browser, tmp_path: Path) -> None:
+    with opened(browser, hostile(tmp_path)) as tab:
+        assert tab.locator("script, img, svg[onload]").count() == 0
+        assert "{{7*7}}" in tab.get_by_role("region", name="Verdict").inner_text()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 1040
+        box = tab.get_by_role("region", name="Verdict").bounding_box()
+        assert box is not None
+        assert box["y"] < 300, "the verdict is first however long a name is"
+
+
 def test_details_open_by_keys(browser: Browser, tmp_path: Path) -> None:
     with opened(browser, PAGES["FAIL"](tmp_path)) as tab:
         evidence = tab.get_by_text("two of them were slow").first
@@ -127,6 +182,7 @@ def test_everything_is_printed(browser: Browser, tmp_path: Path) -> None:
     """Paper has no triangles to click: evidence, tables and YAML are on it."""
     with opened(browser, PAGES["FAIL"](tmp_path)) as tab:
         tab.emulate_media(media="print")
+        assert not tab.get_by_text("The numbers behind the charts").locator("..").locator("table").is_visible()
         for text in ("two of them were slow", "a line of its log", "kind: EnvoyFilter"):
             box = tab.get_by_text(text).first.bounding_box()
             assert box is not None, text
