@@ -12,7 +12,7 @@ help:
 	@echo "make test   install, then run every test that needs no cluster"
 	@echo "make lint   ruff, mypy --strict, import-linter"
 	@echo "make docs   build the docs into site/; a link that leads nowhere ends it"
-	@echo "make bench  measure start-up, time to live, load generator, verdicts; prints a table, writes bench.json"
+	@echo "make bench  measure start-up, time to live, load generator, verdicts, the report's page; prints a table, writes bench.json"
 	@echo "make simulate  error rates and power of the verdicts, 4,000 repetitions; writes the tables of docs/statistics.md"
 	@echo "make prove  each expectation 20 times where it holds and 20 times where it is broken, real Envoys; writes docs/proof.md (an hour)"
 	@echo "make example-report  run one example and keep what it left as reports/example (half a minute)"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from tests.bench import generator, liveness, mesh_up, overhead, startup, verdicts
+from tests.bench import generator, liveness, mesh_up, overhead, page, startup, verdicts
 from tests.bench.figure import Figure
 
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -21,6 +21,7 @@ BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "generator": generator.measure,
     "overhead": overhead.measure,
     "verdicts": verdicts.measure,
+    "page": page.measure,
 }
 
 

@@ -40,13 +40,13 @@ def measure() -> Iterator[Figure]:
     """
     preload()
     with tempfile.TemporaryDirectory(prefix="meshchaos-bench-") as folder:
-        rows = _write(Path(folder, "samples-main.bin"))
+        rows = write_samples(Path(folder, "samples-main.bin"))
         seconds, judging, verdicts = [], [], set()
         for _ in range(RUNS):
             started = time.perf_counter()
             samples = read_samples(Path(folder))
             read = time.perf_counter()
-            history = _history(samples["main"])
+            history = history_of(samples["main"])
             findings = (*steady_state(_rates(), history, 0.05), *judge(_checks(), history, 0.95))
             seconds.append(time.perf_counter() - started)
             judging.append(time.perf_counter() - read)
@@ -76,7 +76,7 @@ def _checks() -> tuple[Any, ...]:
     return (*_rates(), *(RecoveryCheck(f"recovery {check.name}", check, 10.0, WHERE) for check in _rates()))
 
 
-def _write(path: Path) -> np.ndarray[Any, Any]:
+def write_samples(path: Path) -> np.ndarray[Any, Any]:
     """Rows in the order of their ends, as a generator writes them; returns them in the order of their starts."""
     rng = np.random.default_rng(1)
     rows = np.zeros(N, dtype=ROW)
@@ -95,7 +95,8 @@ def _write(path: Path) -> np.ndarray[Any, Any]:
     return rows
 
 
-def _history(samples: Samples, *, records: Sequence[PhaseRecord] | None = None) -> History:
+def history_of(samples: Samples, *, records: Sequence[PhaseRecord] | None = None) -> History:
+    """Three phases and a fault's record, or other phases."""
     found, at = [], T0
     for name, length in PHASES:
         found.append(PhaseRecord(name, at, at + length, length))  # type: ignore[arg-type]
@@ -113,7 +114,7 @@ def _early(whole: Samples) -> list[float]:
         now = T0 + 100 + second
         present = replace(phase, end=now)
         so_far = replace(whole, rows=whole.rows[: np.searchsorted(whole.rows["start"], now)])
-        history = _history(so_far, records=[present])
+        history = history_of(so_far, records=[present])
         started = time.perf_counter()
         look(checks, history, 0.95)
         times.append(time.perf_counter() - started)
