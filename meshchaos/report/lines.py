@@ -71,21 +71,21 @@ def evidence_line(record: FaultRecord) -> str:
 
 
 def progress_line(event: events.Progress) -> str:
-    """``fault  4.0/8 s  199/s  good 99.8 %  p99 512 ms (limit 800 ms)  3 failed``."""
-    parts = [
-        f"{phase_word(event.phase)} {event.elapsed:.0f}/{event.planned:g} s",
-        f"{event.rate:.0f}/s",
-        "no answer yet" if event.success is None else f"good {words.percent(event.success)}",
-    ]
+    """``fault, 4 s left  1 fault live  199/s  p99 512 ms (limit 800 ms)  good 99.8 %  3 failed``: what matters most
+    first, for a narrow terminal cuts the end.
+    """
+    parts = [f"{phase_word(event.phase)}, {max(event.planned - event.elapsed, 0):.0f} s left"]
+    if event.faults:
+        parts.append(f"{words.plural(len(event.faults), 'fault')} live")
     if not event.loads:
-        parts[1:] = ["no load"]
+        return "  ".join([*parts, "no load"])
+    parts.append(f"{event.rate:.0f}/s")
     if event.p99 is not None:
         limit = f" (limit {words.seconds(event.p99_limit)})" if event.p99_limit is not None else ""
         parts.append(f"p99 {words.seconds(event.p99)}{limit}")
+    parts.append("no answer yet" if event.success is None else f"good {words.percent(event.success)}")
     if event.failures:
         parts.append(f"{words.count(event.failures)} failed")
-    if event.faults:
-        parts.append(f"{words.plural(len(event.faults), 'fault')} live")
     return "  ".join(parts)
 
 

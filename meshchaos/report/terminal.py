@@ -122,12 +122,13 @@ class LiveTerminal:
     def _moving(self, event: events.Progress) -> Text:
         from rich.text import Text
 
-        cells = 24
+        told = lines.progress_line(event)
+        cells = max(min(24, self._console.width - len(told) - 4), 4)
         done = min(int(cells * event.elapsed / event.planned), cells) if event.planned else cells
         bar = "━" * done + "╌" * (cells - done)
         text = Text("  ")
         text.append(bar, style="red" if event.faults else "blue")
-        text.append(f" {lines.progress_line(event)}")
+        text.append(f" {told}")
         text.truncate(max(self._console.width - 1, 20), overflow="ellipsis")
         return text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -35,7 +35,7 @@ def find(
     sets: tuple[str, ...],
     output: Path,
     seed: int | None,
-    handler: Handler,
+    handlers: Sequence[Handler],
     out: TextIO,
     json_file: Path | None,
     html: Path | None,
@@ -64,7 +64,7 @@ def find(
         sets=sets,
         before=before,
     )
-    suite = make_suite(catalog, chosen, output=output, seed=seed, handlers=[handler], on_result=page, again=again)
+    suite = make_suite(catalog, chosen, output=output, seed=seed, handlers=handlers, on_result=page, again=again)
     with suite:
         if any(catalog.on_cluster(catalog.mesh_name(one)) for one in chosen):
             consent([suite.plan(one)[0] for one in chosen])

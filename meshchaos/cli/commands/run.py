@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="All results; - is stdout.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="The report of the one experiment.")
 @options.summary_options
+@click.option("--metrics", metavar="[HOST:]PORT", help="Serve the run as Prometheus metrics meanwhile, at /metrics.")
 @click.option(
     "--find-limit",
     metavar="PATH",
@@ -55,6 +56,7 @@ def command(
     html: Path | None,
     markdown: Path | None,
     webhook: Path | None,
+    metrics: str | None,
     find_limit: str | None,
     low: str | None,
     high: str | None,
@@ -77,6 +79,12 @@ def command(
         )
     out = sys.stderr if json_file is not None and str(json_file) == "-" else sys.stdout
 
+    handlers = [terminal.handler(out, quiet=quiet, verbose=verbose)]
+    if metrics is not None:
+        from meshchaos.report.metrics import served
+
+        handlers.append(click.get_current_context().with_resource(served(metrics)))
+
     def finished(result: Result) -> None:
         _write_page(result, html)
 
@@ -90,7 +98,7 @@ def command(
             sets=sets,
             output=output,
             seed=seed,
-            handler=terminal.handler(out, quiet=quiet, verbose=verbose),
+            handlers=handlers,
             out=out,
             json_file=json_file,
             html=html,
@@ -104,7 +112,7 @@ def command(
         output=output,
         seed=seed,
         fail_fast=fail_fast,
-        handlers=[terminal.handler(out, quiet=quiet, verbose=verbose)],
+        handlers=handlers,
         on_result=finished,
         again=_warn,
         consent=consent.asking(catalog, yes),
