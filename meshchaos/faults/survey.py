@@ -9,6 +9,7 @@ from meshchaos.errors import CannotPlace
 from meshchaos.faults.edge import Edge, HttpFault
 from meshchaos.mesh.istio import sidecars
 from meshchaos.mesh.istio import virtual_services as vs
+from meshchaos.mesh.istio.hosts import most_specific
 from meshchaos.mesh.istio.order import namespace_of
 from meshchaos.mesh.objects import Manifest, Ref, ref_of, selects
 from meshchaos.mesh.seam import Snapshot, Workload
@@ -32,23 +33,31 @@ class Survey:
     gateways: set[str] = field(default_factory=set)
     bare: list[str] = field(default_factory=list)
     blind: dict[str, Ref] = field(default_factory=dict)
+    _ruling: dict[str, tuple[list[Manifest], Manifest | None]] = field(default_factory=dict)
+    """By namespaces of clients (``_rulers``)."""
 
     def of_owner(self, ref: Ref) -> list[vs.HttpRoute]:
         """The routes found in one VirtualService, in its order."""
         return sorted((route for route in self.routes.values() if route.owner == ref), key=lambda r: r.position)
 
     def sidecar(self, client: Workload) -> None:
-        objects, host = self.mesh.objects, self.edge.service.host
-        for owner in vs.bound(objects, vs.MESH, client.namespace):
-            if any(
-                vs.governing(objects, ruled, client.namespace, self.mesh.domain) is owner
-                for ruled in (host, *vs.hosts_of(owner, self.mesh.domain))
-            ):
-                self._through(client, owner, [vs.MESH])
-        if vs.governing(objects, host, client.namespace, self.mesh.domain) is None:
+        if client.namespace not in self._ruling:
+            self._ruling[client.namespace] = self._rulers(client.namespace)
+        owners, ruler = self._ruling[client.namespace]
+        for owner in owners:
+            self._through(client, owner, [vs.MESH])
+        if ruler is None:
             if client.namespace not in self.ungoverned:
                 self.ungoverned.append(client.namespace)
             self.clients[(client.namespace, client.name)] = client
+
+    def _rulers(self, namespace: str) -> tuple[list[Manifest], Manifest | None]:
+        """The VirtualServices that rule any host in the sidecars of a namespace, and the one that rules ours."""
+        bound = vs.bound(self.mesh.objects, vs.MESH, namespace)
+        by_host = vs.rulers(bound, self.mesh.domain)
+        best = most_specific(self.edge.service.host, by_host)
+        ruling = {id(one) for one in by_host.values()}
+        return [one for one in bound if id(one) in ruling], by_host[best] if best is not None else None
 
     def gateway(self, client: Workload) -> None:
         for gateway in self.mesh.of_kind("Gateway"):

@@ -66,6 +66,8 @@ def overlaps(one: str, other: str) -> bool:
 
 def most_specific(host: str, patterns: Mapping[str, T] | Iterable[str]) -> str | None:
     """The pattern that covers ``host`` best: itself, else the longest wildcard; None when none does."""
+    if isinstance(patterns, Mapping) and host.lower() in patterns:
+        return host.lower()
     found = [pattern for pattern in patterns if matches(pattern, host)]
     if host.lower() in found:
         return host.lower()

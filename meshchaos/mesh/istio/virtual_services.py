@@ -79,13 +79,18 @@ def governing(objects: Iterable[Manifest], host: str, namespace: str, domain: st
     A second one for the same host does not merge in sidecars: the first in the order of ``bound`` wins. An exact
     host wins over a wildcard, the longest wildcard over shorter ones.
     """
-    candidates = bound(objects, MESH, namespace)
+    owners = rulers(bound(objects, MESH, namespace), domain)
+    best = most_specific(host, owners)
+    return None if best is None else owners[best]
+
+
+def rulers(candidates: Iterable[Manifest], domain: str = DOMAIN) -> dict[str, Manifest]:
+    """Of VirtualServices in the order of ``bound``: by each host that is named, a wildcard too, the one that wins."""
     owners: dict[str, Manifest] = {}
     for item in candidates:
         for pattern in hosts_of(item, domain):
             owners.setdefault(pattern, item)
-    best = most_specific(host, owners)
-    return None if best is None else owners[best]
+    return owners
 
 
 def for_gateway(

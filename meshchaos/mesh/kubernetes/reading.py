@@ -33,6 +33,9 @@ ISTIO: Final = (
 WORKLOADS: Final = ("Service", "Deployment", "Pod")
 OPTIONAL: Final = ("HorizontalPodAutoscaler", "ScaledObject", "HTTPRoute")
 _AT_ONCE: Final = 8
+_CHUNK: Final = {"Pod": 500}
+"""Objects that one answer has at most, by kind: Pods are large."""
+_OTHERS: Final = 2500
 
 
 class Reader:
@@ -134,7 +137,7 @@ class Reader:
 
     def _list(self, kind: str, namespace: str, optional: bool) -> list[Manifest]:
         try:
-            return self._api.listing(self._kinds.collection(kind, namespace))
+            return self._api.listing(self._kinds.collection(kind, namespace), chunk=_CHUNK.get(kind, _OTHERS))
         except (Forbidden, NotFound):
             if optional:
                 return []

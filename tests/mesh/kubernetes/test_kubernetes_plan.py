@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 import yaml
 from fake_api import Failure, FakeApi
+from fake_shop import experiment
+
+from meshchaos.run.api import make_suite
+from meshchaos.run.catalog import open_catalog
 
 EXPERIMENT = """
 apiVersion: meshchaos.dev/v1
@@ -80,3 +84,51 @@ def test_the_roles_are_printed_for_a_cluster_alone(api: FakeApi, folder: Path) -
     assert [role["kind"] for role in yaml.safe_load_all(out)] == ["ClusterRole", "Role", "Role"]
     code, _, err = meshchaos(folder, "rbac", "slow.chaos.yaml", "--mesh", "near")
     assert (code, err) == (2, "meshchaos: mesh near is a local one: it knows no rights\n")
+
+
+def crowd(api: FakeApi) -> None:
+    """A thousand services, each with a VirtualService, a DestinationRule and policies: 5,000 objects of Istio's."""
+    for number in range(1000):
+        name = f"s{number}"
+        meta, istio = {"name": name, "namespace": "shop"}, "networking.istio.io/v1"
+        destination = {"host": name, "subset": "all"}
+        specs: dict[str, tuple[str, str, dict[str, Any]]] = {
+            "services": ("v1", "Service", {"selector": {"app": name}, "ports": [{"name": "http", "port": 8000}]}),
+            "virtualservices": (
+                istio,
+                "VirtualService",
+                {"hosts": [name], "http": [{"route": [{"destination": destination}]}]},
+            ),
+            "destinationrules": (istio, "DestinationRule", {"host": name, "subsets": [{"name": "all"}]}),
+            "serviceentries": (istio, "ServiceEntry", {"hosts": [f"{name}.example"], "resolution": "DNS"}),
+            "peerauthentications": (
+                "security.istio.io/v1",
+                "PeerAuthentication",
+                {"selector": {"matchLabels": {"app": name}}, "mtls": {"mode": "STRICT"}},
+            ),
+            "authorizationpolicies": (
+                "security.istio.io/v1",
+                "AuthorizationPolicy",
+                {"selector": {"matchLabels": {"app": name}}, "rules": [{}]},
+            ),
+        }
+        for plural, (version, kind, spec) in specs.items():
+            api.put(plural, {"apiVersion": version, "kind": kind, "metadata": dict(meta), "spec": spec})
+
+
+@pytest.mark.parametrize(
+    ("fault", "most"),
+    [("delay: {to: stars, fixedDelay: 1s}", 35), ("abort: {to: stars, httpStatus: 503, at: client}", 34)],
+)
+def test_a_plan_asks_no_more_of_a_large_mesh(api: FakeApi, config: Path, fault: str, most: int) -> None:
+    catalog = open_catalog(config=config, mesh="real")
+    (chosen,) = catalog.read([experiment(config.parent, "large", fault)], ())
+    found = []
+    for crowded in (False, True):
+        if crowded:
+            crowd(api)
+        asked = len(api.requests)
+        with make_suite(catalog, [chosen]) as suite:
+            found.append(suite.plan(chosen)[0].diffs[0].ref)
+        assert len(api.requests) - asked <= most
+    assert found[0].kind == found[1].kind
