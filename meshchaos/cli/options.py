@@ -34,6 +34,13 @@ def summary_options(command: F) -> F:
     """Results for other places than a browser."""
     for option in (
         click.option(
+            "--otlp-json",
+            "otlp",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Traces of runs, phases and faults in OTLP's JSON form.",
+        ),
+        click.option(
             "--webhook-json",
             "webhook",
             type=click.Path(path_type=Path),

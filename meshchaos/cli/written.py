@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from meshchaos.run.result import Result
 
 
-def summaries(results: Sequence[Result], *, markdown: Path | None, webhook: Path | None) -> None:
+def summaries(results: Sequence[Result], *, markdown: Path | None, webhook: Path | None, otlp: Path | None) -> None:
     """Those that were asked for. Raises EvidenceError in one line."""
     from meshchaos.errors import EvidenceError
-    from meshchaos.report import summary
+    from meshchaos.report import spans, summary
     from meshchaos.run.result import write_json
 
     if webhook is not None:
         write_json(webhook, summary.webhook(results))
+    if otlp is not None:
+        write_json(otlp, spans.otlp(results))
     if markdown is not None:
         try:
             markdown.write_text(summary.markdown(results), "utf-8")

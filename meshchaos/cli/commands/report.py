@@ -15,7 +15,13 @@ from meshchaos.cli import options, written
 @click.option("--compare", is_flag=True, help="Show two runs side by side: RUNS are the first and the second.")
 @options.summary_options
 def command(
-    *, runs: tuple[Path, ...], html: Path | None, compare: bool, markdown: Path | None, webhook: Path | None
+    *,
+    runs: tuple[Path, ...],
+    html: Path | None,
+    compare: bool,
+    markdown: Path | None,
+    webhook: Path | None,
+    otlp: Path | None,
 ) -> int:
     """Judge RUNS (folders below reports/) again from what they left, and rewrite result.json and report.html."""
     from meshchaos.errors import UserError
@@ -45,7 +51,7 @@ def command(
         click.echo(f"{result.verdict.value:<12} {result.experiment}: {result.reason}")
         click.echo(f"{'':<12} {path}")
         judged.append(result)
-    written.summaries(judged, markdown=markdown, webhook=webhook)
+    written.summaries(judged, markdown=markdown, webhook=webhook, otlp=otlp)
     return worst_exit(result.exit_code for result in judged)
 
 

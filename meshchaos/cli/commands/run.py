@@ -56,6 +56,7 @@ def command(
     html: Path | None,
     markdown: Path | None,
     webhook: Path | None,
+    otlp: Path | None,
     metrics: str | None,
     find_limit: str | None,
     low: str | None,
@@ -123,7 +124,7 @@ def command(
     if json_file is not None:
         _write_json(done, json_file)
     written.index(output)
-    written.summaries(done.results, markdown=markdown, webhook=webhook)
+    written.summaries(done.results, markdown=markdown, webhook=webhook, otlp=otlp)
     return done.exit_code
 
 
