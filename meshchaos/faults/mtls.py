@@ -83,6 +83,16 @@ class MtlsKind:
 MTLS = MtlsKind()
 
 
+def disables(placement: Placement) -> bool:
+    """Whether this fault makes servers know no TLS."""
+    policies = [change.manifest.get("spec") or {} for change in placement.changes if isinstance(change, Create)]
+    levels = [level for one in policies for level in (one.get("mtls"), *(one.get("portLevelMtls") or {}).values())]
+    edits = [edit for change in placement.changes if isinstance(change, EditObject) for edit in change.edits]
+    modes = [(level or {}).get("mode") for level in levels]
+    modes += [edit.after for edit in edits if isinstance(edit, SetField)]
+    return placement.kind == "mtls" and "DISABLE" in modes
+
+
 def _meant(spec: MtlsSpec, mesh: Snapshot, context: FaultContext) -> list[Workload]:
     if spec.workload is not None:
         found = list(find_workloads(mesh.workloads, spec.workload, context.namespace))

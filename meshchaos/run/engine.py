@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -216,14 +217,16 @@ class Engine:
         watch.stop()
         for observer in self._observing:
             observer.start()
+        importing = threading.Thread(target=_import_judges, name="imports", daemon=True)
+        importing.start()
         try:
             loads.start()
         except LoadError as error:
             raise RunStopped("error", str(error)) from error
-        at = self.clock.now()
         watch.tick()  # what is slow on a busy machine must not add up to the journal's lifetime
-        _warm_up()
+        importing.join()
         watch.tick()
+        at = self.clock.now()
         for name in ("warmup", "baseline", "observe"):
             phase = experiment.phase(name)
             if phase is None:
@@ -363,8 +366,10 @@ class Engine:
             raise UserError(f"cannot write into {self.folder}: {error.strerror}") from error
 
 
-def _warm_up() -> None:
-    """Loads what judging needs while nothing is judged yet: scipy takes half a second."""
+def _import_judges() -> None:
+    """Loads what judging needs while the generators start: scipy takes half a second, seconds on a busy machine, and
+    within a phase it would be missing from what is measured in it.
+    """
     import scipy.stats  # noqa: F401
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from meshchaos.errors import CannotPlace, FileError, UserError
 from meshchaos.experiment.model import Experiment, Fault, Where
 from meshchaos.faults.kind import FaultContext, FaultKind, Placement
+from meshchaos.faults.masking import refuse_masked
 from meshchaos.faults.route_combining import refuse_crossing
 from meshchaos.mesh.changes import Change, Create, EditObject, edited, recorded
 from meshchaos.mesh.edits import InsertNamed
@@ -70,6 +71,11 @@ def place(
     placements = _together(experiment, ones, run_id)
     with at_place(experiment.where):
         refuse_crossing(placements)
+    for position, one in enumerate(ones):
+        for other in ones[:position]:
+            if _overlap(one.when, other.when):
+                with at_place(one.fault.where):
+                    refuse_masked(other.placement, one.placement)
     present = {ref_of(manifest): manifest for manifest in snapshot.objects}
 
     def final(placement: Placement) -> Placement:
