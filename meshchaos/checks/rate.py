@@ -12,6 +12,7 @@ from meshchaos.checks.kind import Finding, Verdict
 from meshchaos.checks.measured import measure_latency, measure_success
 from meshchaos.checks.phases import over_phases
 from meshchaos.checks.ramp import cuts, judge_steps, partly
+from meshchaos.checks.silence import silence
 from meshchaos.checks.statistics.planner import clean_minimum
 from meshchaos.checks.tally import Counter, Measure, Tally
 from meshchaos.experiment.model import PhaseName, Where
@@ -95,6 +96,10 @@ class RateCheck:
             return self._looked(phase, counts, Verdict.INCONCLUSIVE, "failures come in clusters")
         if so_far is not None and so_far.losses and decision.verdict is Verdict.PASS:
             return self._looked(phase, counts, Verdict.INCONCLUSIVE, "a client's proxy ended with requests in flight")
+        if self.edge and not self.admitted and decision.verdict is Verdict.PASS:
+            silent = silence(self.samples(history), phase.start, end)
+            if silent:
+                return self._looked(phase, counts, Verdict.INCONCLUSIVE, f"no request came {silent}")
         return self._looked(phase, counts, decision.verdict, "decided early")
 
     def samples(self, history: History) -> list[Samples]:
@@ -174,6 +179,9 @@ class RateCheck:
             stalled = closed.stalled(self.measure, history, counts) if self.quantile is not None else None
             if stalled and verdict is Verdict.PASS:
                 verdict, text = Verdict.INCONCLUSIVE, f"{stalled}: {text}"
+        silent = silence(samples, counts.start, counts.end) if self.edge and not self.admitted else None
+        if silent and verdict is Verdict.PASS:
+            verdict, text = Verdict.INVALID, f"no request took {self.edge} {silent}; of the others: {text}"
         return Finding(
             kind=self.kind,
             name=self.name,

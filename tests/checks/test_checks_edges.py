@@ -14,6 +14,7 @@ from meshchaos.checks.circuit_breaker import CIRCUIT_BREAKER, CircuitBreakerSpec
 from meshchaos.checks.ejection import EJECTION, EjectionSpec
 from meshchaos.checks.joining import calls_of
 from meshchaos.checks.kind import CheckKind, Finding
+from meshchaos.checks.latency import LATENCY, LatencySpec
 from meshchaos.checks.retries import RETRIES, RetriesSpec
 from meshchaos.checks.success import SUCCESS, SuccessSpec
 from meshchaos.checks.timeout import TIMEOUT, TimeoutSpec
@@ -501,3 +502,19 @@ def test_attempts_that_arrived_nowhere_may_be_the_canarys() -> None:
     assert "300 attempts arrived nowhere and went on elsewhere" in found.reason
     first = [line(n / 10, 500, proxy="stars-1.shop", request_id=f"r{n}") for n in range(300)]
     assert verdicts(judged(CANARY, spec, ordered(sent, again), ordered(received, saved, first))) == ["PASS"], "known"
+
+
+def test_a_client_that_was_gone_for_half_of_the_phase_passes_nothing() -> None:
+    spec = SuccessSpec(0.9, to="stars")
+    (gone,) = judged(SUCCESS, spec, [line(n / 10) for n in range(250)])
+    assert gone.verdict == "INVALID"
+    assert gone.reason.startswith(
+        "no request took every client -> stars for 35.1 s of 60 s, from 24.9 s on; of the others: "
+    )
+    (paused,) = judged(SUCCESS, spec, [line(n / 10) for n in range(600) if not 100 < n < 350])
+    assert paused.verdict == "PASS"
+    (failing,) = judged(SUCCESS, spec, [line(n / 10, 503) for n in range(250)])
+    assert failing.verdict == "FAIL", "what failed did fail"
+    burst = [line(40 + n / 10) for n in range(200)]
+    (late,) = judged(LATENCY, LatencySpec({"p95": 0.5}, to="stars"), burst)
+    assert late.verdict == "INVALID"
