@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from meshchaos.checks import words
 from meshchaos.checks.kind import Finding, Verdict
+from meshchaos.checks.phases import ORDER
 from meshchaos.checks.sentences import placed
 from meshchaos.history.records import History, PhaseRecord, PhaseStep
 
-WORST_FIRST = (Verdict.ERROR, Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.PASS)
 EDGE = 0.5
 """Seconds by which a fault must miss an end of the phase to be told."""
 
@@ -21,7 +21,7 @@ def judge_steps(phase: PhaseRecord, judge: Callable[[PhaseStep], Finding]) -> Fi
     was cut before its last step never PASSes.
     """
     found = [judge(step) for step in phase.steps]
-    at = min(range(len(found)), key=lambda index: WORST_FIRST.index(found[index].verdict))
+    at = min(range(len(found)), key=lambda index: ORDER.index(found[index].verdict))
     verdict = found[at].verdict
     if verdict is Verdict.PASS:
         at = len(found) - 1
