@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from meshchaos.experiment.model import Experiment
@@ -12,6 +12,7 @@ from meshchaos.run.folder import DEFAULT
 from meshchaos.run.history_file import of_kind, read_history, whole_history
 from meshchaos.run.judge import judge_run
 from meshchaos.run.meshes import open_mesh
+from meshchaos.run.permission import refuse_unasked
 from meshchaos.run.plan import make_checks
 from meshchaos.run.result import Result
 from meshchaos.run.rooms import Rooms
@@ -33,12 +34,16 @@ def run_files(
     fail_fast: bool = False,
     handlers: Sequence[events.Handler] = (),
     on_result: OnResult | None = None,
+    yes: Collection[str] = (),
 ) -> SuiteResult:
     """Runs the experiments of files and folders, one after another. Raises UserError before anything is run;
-    nothing selected is a result without runs, exit code 2.
+    nothing selected is a result without runs, exit code 2. ``yes``: the contexts of clusters that may be changed;
+    a mesh on another is refused.
     """
     catalog = open_catalog(config=config, mesh=mesh)
     chosen = select(catalog.read(paths, sets), labels, keyword)
+    for experiment in chosen:
+        refuse_unasked(catalog, catalog.mesh_name(experiment), yes, 'say yes=["{}"]')
     suite = make_suite(
         catalog, chosen, output=output, seed=seed, fail_fast=fail_fast, handlers=handlers, on_result=on_result
     )

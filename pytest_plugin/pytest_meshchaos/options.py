@@ -28,3 +28,8 @@ def path_option(config: pytest.Config, name: str) -> Path | None:
 def output_folder(config: pytest.Config) -> Path:
     """Where runs leave their folders."""
     return path_option(config, "output") or config.rootpath / _OUTPUT
+
+
+def allowed_contexts(config: pytest.Config) -> frozenset[str]:
+    """Of clusters that may be changed, by the option and the ini key."""
+    return frozenset([*(config.getoption("--meshchaos-yes") or ()), *config.getini("meshchaos_yes")])

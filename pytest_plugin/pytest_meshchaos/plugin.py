@@ -28,6 +28,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("fail", "skip"),
         help="what an expectation is that its samples decide neither way (default: fail)",
     )
+    group.addoption(
+        "--meshchaos-yes",
+        metavar="CONTEXT",
+        action="append",
+        help="a cluster, by its context, that may be changed; may be said again",
+    )
+    parser.addini("meshchaos_yes", "clusters, by their contexts, that may be changed", type="args")
     parser.addini("meshchaos_inconclusive", "fail or skip: what an INCONCLUSIVE expectation is")
     parser.addini("meshchaos_mesh", "the mesh of meshchaos.yaml to run on")
     parser.addini("meshchaos_config", "path of meshchaos.yaml, relative to the ini file's folder")

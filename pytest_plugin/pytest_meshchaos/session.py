@@ -21,13 +21,16 @@ from meshchaos.run.by_hand import ByHand
 from meshchaos.run.catalog import Catalog, open_catalog
 from meshchaos.run.fault_by_hand import FaultByHand
 from meshchaos.run.outcome import EXIT_INTERRUPTED
+from meshchaos.run.permission import refuse_unasked
 from meshchaos.run.plan import make_checks
 from meshchaos.run.result import Result
 from meshchaos.run.suite import Suite
-from pytest_meshchaos.options import option, output_folder, path_option
+from pytest_meshchaos.options import allowed_contexts, option, output_folder, path_option
 from pytest_meshchaos.shared_meshes import SharedMeshes
 from pytest_meshchaos.sharing import alone, once, shared_folder
 from pytest_meshchaos.stash import KEY
+
+_REMEDY = "say --meshchaos-yes={0}, or meshchaos_yes = {0} in the ini file"
 
 
 def session_of(config: pytest.Config) -> ChaosSession:
@@ -191,9 +194,16 @@ class ChaosSession:
         if self._suite is None:
             seed = self._config.getoption("--meshchaos-seed")
             self._suite = make_suite(self.catalog, (), output=self._output, seed=seed).__enter__()
+            opener = self._suite.opener
             if self._shared is not None:
-                self._meshes = SharedMeshes(self._shared, self._suite.opener)
-                self._suite.opener = self._meshes.open
+                self._meshes = SharedMeshes(self._shared, opener)
+                opener = self._meshes.open
+
+            def asked(name: str, logs: Path) -> Mesh:
+                refuse_unasked(self.catalog, name, allowed_contexts(self._config), _REMEDY)
+                return opener(name, logs)
+
+            self._suite.opener = asked
         return self._suite
 
 

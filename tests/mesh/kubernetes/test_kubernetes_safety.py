@@ -15,7 +15,7 @@ from fake_shop import experiment
 
 from meshchaos.cli import consent
 from meshchaos.errors import UserError
-from meshchaos.run.api import make_suite
+from meshchaos.run.api import make_suite, run_files
 from meshchaos.run.catalog import Catalog, open_catalog
 
 DELAY = "delay: {to: stars, fixedDelay: 10ms, percentage: 50}"
@@ -137,3 +137,30 @@ def test_where_nobody_can_be_asked_it_must_be_said(api: FakeApi, config: Path) -
     assert done.stderr == f"meshchaos: mesh real is on a cluster ({where}), and nobody can be asked here: say --yes\n"
     assert api.written == []
     assert not list((config.parent / "reports").glob("*"))
+
+
+TEST = "def test_it(mesh):\n    assert mesh.name == 'real'\n"
+
+
+def test_pytest_opens_no_cluster_that_was_not_named(api: FakeApi, config: Path) -> None:
+    (config.parent / "test_it.py").write_text(TEST, "utf-8")
+    experiment(config.parent, "safe", DELAY)
+
+    def pytest_says(*options: str) -> str:
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--meshchaos-mesh=real", *options]
+        done = subprocess.run(command, cwd=config.parent, capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout + done.stderr
+
+    said = pytest_says("test_it.py", "safe.chaos.yaml", "--meshchaos-yes=other")
+    remedy = "say --meshchaos-yes=fake, or meshchaos_yes = fake in the ini file"
+    assert f"context fake, namespaces shop), and nobody can be asked here: {remedy}" in said
+    assert "passed" not in said
+    assert api.written == []
+    assert "1 passed" in pytest_says("test_it.py", "--meshchaos-yes=fake")
+
+
+def test_a_program_changes_no_cluster_that_it_did_not_name(api: FakeApi, config: Path) -> None:
+    file = experiment(config.parent, "safe", DELAY)
+    with pytest.raises(UserError, match=r"nobody can be asked here: say yes=\[\"fake\"\]"):
+        run_files([file], mesh="real", config=config, output=config.parent / "out")
+    assert api.written == []
