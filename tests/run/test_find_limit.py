@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -186,14 +187,22 @@ def shop() -> Iterator[Stage]:
         yield made
 
 
+STRAINED = "got no CPU"
+"""Of a stub, on a machine that is too busy for any verdict."""
+
+
 @pytest.mark.envoy
 @pytest.mark.e2e
 def test_a_search_on_a_real_mesh(shop: Stage) -> None:
     """The truth is 40 %: aborts at the page itself, which nobody retries at the gateway."""
     shop.write(EXPERIMENT.replace("    - delay: {to: stars, fixedDelay: 10ms}\n", ""), "few.chaos.yaml")
     options = ("--find-limit", "faults[0].percentage", "--runs", "4", "--seed", "1", "--json", "found.json", "-q")
-    said = shop.fails(0, "run", "few.chaos.yaml", *options)
-    assert said == ""
+    done = shop.command("run", "few.chaos.yaml", *options)
+    if STRAINED in (shop.folder / "found.json").read_text("utf-8"):  # a run that nothing can be said of, as it says
+        print(done.stdout + done.stderr)
+        shutil.rmtree(shop.folder / "reports")
+        done = shop.command("run", "few.chaos.yaml", *options)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
     found = shop.read("found.json")
     limit = found["limit"]
     low, high = (float(end.rstrip("%")) for end in limit["interval"])
