@@ -49,7 +49,6 @@ TOGETHER = {
         "apply: {objects: [{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: x}, "
         "spec: {hosts: [x.example], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], "
         "endpoints: [{address: 127.0.0.1}]}}]}",
-        "controlPlane: {workload: page, stale: true}",
     ),
     "client": (
         "abort: {to: stars, httpStatus: 503, percentage: 5, at: client}",
@@ -61,7 +60,7 @@ TOGETHER = {
         "trafficShift: {to: stars, weights: {all: 50, some: 50}}",
         "kill: {workload: stars}",
     ),
-    "partition": ("partition: {from: page, to: stars}",),
+    "partition": ("partition: {from: page, to: stars}", "controlPlane: {workload: stars, stale: true}"),
 }
 EXPERIMENT = """\
 apiVersion: meshchaos.dev/v1
