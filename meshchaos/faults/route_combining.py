@@ -59,27 +59,26 @@ def _fields_of(made: EditObject, item: EditItem) -> EditObject:
     return EditObject(made.ref, tuple(replace(field, path=("item", *field.path)) for field in item.fields))
 
 
-def refuse_crossing(placements: Sequence[Placement]) -> None:
-    """Raises CannotPlace where a copy of a route, or a VirtualService of ours, meets another kind's change of the same
-    routes: requests would meet one of the two only. Delays and aborts are combined among themselves.
+def refuse_crossing(earlier: Placement, later: Placement) -> None:
+    """Of two faults that are live together. Raises CannotPlace where a copy of a route, or a VirtualService of ours,
+    meets another kind's change of the same routes: requests would meet one of the two only. Delays and aborts are
+    combined among themselves.
     """
-    for position, later in enumerate(placements):
-        for earlier in placements[:position]:
-            if {earlier.kind, later.kind} <= {"delay", "abort"}:
-                continue
-            copied = {ref for ref, copies in (*_lists(earlier), *_lists(later)) if copies}
-            met = copied & {ref for ref, _ in _lists(earlier)} & {ref for ref, _ in _lists(later)}
-            made = [
-                one.ref
-                for one in earlier.changes
-                for other in later.changes
-                if isinstance(one, Create) and isinstance(other, Create) and _same_host(one, other)
-            ]
-            for ref in (*met, *made):
-                raise CannotPlace(
-                    f"faults {earlier.kind} and {later.kind} both change the routes of {ref}, and a request would meet "
-                    f"one of them only: put them in two experiments, or a delay or abort at: server"
-                )
+    if {earlier.kind, later.kind} <= {"delay", "abort"}:
+        return
+    copied = {ref for ref, copies in (*_lists(earlier), *_lists(later)) if copies}
+    met = copied & {ref for ref, _ in _lists(earlier)} & {ref for ref, _ in _lists(later)}
+    made = [
+        one.ref
+        for one in earlier.changes
+        for other in later.changes
+        if isinstance(one, Create) and isinstance(other, Create) and _same_host(one, other)
+    ]
+    for ref in (*sorted(met, key=str), *made):
+        raise CannotPlace(
+            f"faults {earlier.kind} and {later.kind} both change the routes of {ref}, and a request would meet one "
+            "of them only: two experiments, times that do not overlap, or a delay or abort at: server"
+        )
 
 
 def _lists(placement: Placement) -> Iterator[tuple[Ref, bool]]:

@@ -15,7 +15,7 @@ from meshchaos.mesh.changes import Change, Create, EditObject, edited, recorded
 from meshchaos.mesh.edits import InsertNamed
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
 from meshchaos.mesh.seam import Snapshot
-from meshchaos.run.timeline import Step, Timing
+from meshchaos.run.timeline import Step, Timing, live_before
 from meshchaos.run.vocabulary import Kinds, plugs
 
 _When = tuple[float, float]
@@ -69,41 +69,47 @@ def place(
             steps = tuple(kind.place(step.spec, snapshot, context) for step in fault.ramp)
         ones.append(_One(fault, kind, placement, steps, fault.window(length)))
     placements = _together(experiment, ones, run_id)
-    with at_place(experiment.where):
-        refuse_crossing(placements)
     for position, one in enumerate(ones):
         for other in ones[:position]:
             if _overlap(one.when, other.when):
                 with at_place(one.fault.where):
+                    refuse_crossing(other.placement, one.placement)
                     refuse_masked(other.placement, one.placement)
     present = {ref_of(manifest): manifest for manifest in snapshot.objects}
-
-    def final(placement: Placement) -> Placement:
-        return replace(placement, changes=tuple(_recorded(present, change) for change in placement.changes))
-
-    def in_turn(placement: Placement) -> Placement:
-        """As ``final``, and what follows meets what this one makes of fields."""
-        made = final(placement)
-        for change in made.changes:
-            if isinstance(change, Create):
-                present[change.ref] = change.manifest
-            elif change.ref in present and not any(isinstance(edit, InsertNamed) for edit in change.edits):
-                present[change.ref] = edited(present[change.ref], change)
-        return made
-
     timings = {
         one.placement.id: Timing(
             after=one.fault.after,
             lasts=one.fault.lasts,
             steps=tuple(
-                Step(step.percentage, final(placed)) for step, placed in zip(one.fault.ramp, one.steps, strict=True)
+                Step(step.percentage, _final(present, placed))
+                for step, placed in zip(one.fault.ramp, one.steps, strict=True)
             ),
             every=one.placement.kill.every if one.placement.kill is not None else None,
         )
         for one in ones
         if one.fault.timed or one.placement.kill is not None
     }
-    return Placed(tuple(map(in_turn, placements)), timings)
+    found = [_found(present, live_before(placements, timings, position)) for position in range(len(placements))]
+    return Placed(tuple(map(_final, found, placements)), timings)
+
+
+_Objects = Mapping[Ref, Manifest]
+
+
+def _found(present: _Objects, live: Sequence[Placement]) -> _Objects:
+    """The objects as a fault finds them that begins while others are ``live``: with the fields that they changed."""
+    found = dict(present)
+    for earlier in live:
+        for change in _final(found, earlier).changes:
+            if isinstance(change, Create):
+                found[change.ref] = change.manifest
+            elif change.ref in found and not any(isinstance(edit, InsertNamed) for edit in change.edits):
+                found[change.ref] = edited(found[change.ref], change)
+    return found
+
+
+def _final(present: _Objects, placement: Placement) -> Placement:
+    return replace(placement, changes=tuple(_recorded(present, change) for change in placement.changes))
 
 
 def _together(experiment: Experiment, ones: Sequence[_One], run_id: str) -> list[Placement]:

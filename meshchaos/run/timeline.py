@@ -44,6 +44,24 @@ class Timing:
         return ", ".join(parts)
 
 
+def live_before(placements: Sequence[Placement], timings: Mapping[str, Timing], position: int) -> list[Placement]:
+    """Those that are live when the one at ``position`` begins, in the order in which they began: of those that begin
+    with it only those that stand before it.
+    """
+
+    def begins(number: int) -> float:
+        timing = timings.get(placements[number].id)
+        return 0.0 if timing is None else timing.after
+
+    def ends(number: int) -> float:
+        timing = timings.get(placements[number].id)
+        return math.inf if timing is None or timing.lasts is None else timing.after + timing.lasts
+
+    now = (begins(position), position)
+    live = [one for one in range(len(placements)) if (begins(one), one) < now and ends(one) > now[0]]
+    return [placements[one] for one in sorted(live, key=lambda one: (begins(one), one))]
+
+
 class Do(IntEnum):
     """At one moment in this order: what ends makes room for what begins."""
 

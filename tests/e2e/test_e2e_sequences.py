@@ -25,10 +25,29 @@ spec:
 """
 
 
+UNNAMED = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: stars, namespace: shop}
+spec:
+  hosts: [stars]
+  http: [{timeout: 2s, route: [{destination: {host: stars}}]}]
+"""
+
+
 @pytest.fixture(scope="module")
 def up() -> Iterator[Stage]:
     with stage() as made, kept_up(made):
         yield made
+
+
+@pytest.fixture(scope="module")
+def owned() -> Iterator[Stage]:
+    """The same where stars has a VirtualService of its owner's, whose route can be known by its content only."""
+    with stage() as made:
+        made.add_objects(UNNAMED)
+        with kept_up(made):
+            yield made
 
 
 def run(up: Stage, code: int, name: str, phase: str, success: str, *faults: str) -> dict[str, object]:
@@ -59,6 +78,35 @@ def test_two_faults_in_sequence_on_one_route(up: Stage) -> None:
     assert found["n"] >= 390, "requests are judged over the whole fault phase"
     assert [line for line in found["evidence"] if "abort" in line and "was live from " in line]
     assert [line for line in found["evidence"] if "delay" in line and "was live from 0 ms to " in line]
+
+
+ONE_RETRY = "retries: {to: stars, attempts: 1, retryOn: 5xx, for: 1s}"
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        "delay: {to: stars, fixedDelay: 20ms, at: client, after: 1s, for: 1s}",
+        "timeout: {to: stars, timeout: 1s, after: 1s}",
+    ],
+    ids=["copies the route", "edits the route"],
+)
+def test_what_comes_later_finds_the_route_as_its_owner_wrote_it(owned: Stage, later: str) -> None:
+    """The earlier change of the same route is gone by then, and the plan knows it."""
+    result = run(owned, 0, "later", "3s", "60%", ONE_RETRY, later)
+    assert [fault["proof"]["verdict"] for fault in result["faults"]] == ["PASS", "PASS"]  # type: ignore[attr-defined]
+    assert (result["healed"], result["leftovers"]) == (True, [])
+    owned.on_mesh(
+        "spec = mesh.get(Ref('VirtualService', 'shop', 'stars'))['spec']\n"
+        "assert spec['http'] == [{'timeout': '2s', 'route': [{'destination': {'host': 'stars'}}]}], spec\n"
+    )
+
+
+def test_a_copied_route_and_an_edited_one_are_refused_when_they_meet(owned: Stage) -> None:
+    faults = f"    - {ONE_RETRY}\n    - delay: {{to: stars, fixedDelay: 20ms, at: client}}"
+    owned.write(EXPERIMENT.format(name="cross", phase="3s", success="60%", faults=faults), "cross.chaos.yaml")
+    line = owned.one_line(2, "run", "cross.chaos.yaml")
+    assert "spec.faults[1].delay: faults retries and delay both change the routes of VirtualService stars.shop" in line
 
 
 def test_each_step_of_a_ramp_is_judged_and_the_first_that_fails_is_named(up: Stage) -> None:

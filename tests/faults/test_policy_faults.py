@@ -170,8 +170,8 @@ class TestRoutePolicies:
         changed = TIMEOUT.place(TimeoutSpec("ratings", 1.0), mesh, SECOND)
         for order in ((copied, changed), (changed, copied)):
             with pytest.raises(CannotPlace, match="a request would meet one of them only"):
-                refuse_crossing(order)
-        refuse_crossing((DELAY.place(DelaySpec("ratings", 0.1), mesh, CONTEXT), changed))
+                refuse_crossing(*order)
+        refuse_crossing(DELAY.place(DelaySpec("ratings", 0.1), mesh, CONTEXT), changed)
 
 
 class TestWeights:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshchaos.faults.kind import AcceptedProof, Placement
-from meshchaos.run.timeline import Action, Do, Step, Timeline, Timing
+from meshchaos.run.timeline import Action, Do, Step, Timeline, Timing, live_before
 
 T0 = 1_800_000_000.0
 
@@ -77,6 +77,13 @@ def test_at_one_moment_what_ends_makes_room_for_what_begins() -> None:
         timeline = Timeline(order, timings, 10)
         timeline.begin(T0)
         assert told(all_due(timeline)) == [(3, "UNDO", "a"), (3, "APPLY", "b")]
+
+
+def test_what_is_live_when_a_fault_begins() -> None:
+    c, d = placement("c"), placement("d")
+    timings = {"b": Timing(after=1, lasts=2), "c": Timing(lasts=3), "d": Timing(after=3)}
+    live = [live_before((A, B, c, d), timings, position) for position in range(4)]
+    assert live == [[], [A, c], [A], [A]], "those at the same moment in their order; what ends then is gone"
 
 
 def test_a_timing_in_words() -> None:
