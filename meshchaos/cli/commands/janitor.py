@@ -19,6 +19,7 @@ def command(mesh: str | None, config: Path | None) -> int:
     from meshchaos.errors import UserError
     from meshchaos.experiment.config import read_config
     from meshchaos.mesh.kubernetes.client import KubernetesMesh
+    from meshchaos.run.interrupts import Interrupts
     from meshchaos.run.janitor import LOOK, Janitor
     from meshchaos.run.meshes import cluster_spec
 
@@ -27,16 +28,16 @@ def command(mesh: str | None, config: Path | None) -> int:
     if spec is None:
         raise UserError(f"mesh {known.mesh(mesh).name} is a local one: it puts back by itself what runs leave")
     _say(f"mesh {spec.mesh}: context {spec.context}, namespaces {', '.join(spec.namespaces)}: looking every {LOOK:g}s")
-    with tempfile.TemporaryDirectory(prefix="meshchaos-janitor-") as logs:
-        try:
-            while True:
-                # Anew after each heal: what was kept of the proxies for it is not wanted any more.
-                with KubernetesMesh.open(spec, Path(logs), guarded=False) as opened:
-                    janitor = Janitor(opened, _say)
-                    while not janitor.look():
-                        time.sleep(LOOK)
-        except KeyboardInterrupt:
-            return 0
+    # A signal is noted and not raised: raised where Python runs a finalizer, it would be lost.
+    with tempfile.TemporaryDirectory(prefix="meshchaos-janitor-") as logs, Interrupts() as signals:
+        clock = signals.clock()
+        while signals.requested is None:
+            # Anew after each heal: what was kept of the proxies for it is not wanted any more.
+            with KubernetesMesh.open(spec, Path(logs), guarded=False) as opened:
+                janitor = Janitor(opened, _say)
+                while not janitor.look() and signals.requested is None:
+                    clock.wait(LOOK)
+    return 0
 
 
 def _say(line: str) -> None:
