@@ -31,7 +31,7 @@ from meshchaos.mesh.changes import Change, Create, EditObject
 from meshchaos.mesh.edits import SetField
 from meshchaos.mesh.journal import JournalEntry
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
-from meshchaos.mesh.seam import Confirmation, Entry, Proxy, Snapshot
+from meshchaos.mesh.seam import Call, Caller, Confirmation, Entry, Proxy, Snapshot
 
 START = 1_800_000_000.0
 NAMESPACE = "shop"
@@ -182,6 +182,15 @@ class FakeMesh:
 
     def entry(self, source: str, url: str, namespace: str) -> Entry:
         return Entry("127.0.0.1:1", "shop.example", False, f"through the {source}")
+
+    def callers(self, calls: Sequence[Call]) -> Mapping[str, tuple[str, ...]]:
+        return {}
+
+    def deploy(self, callers: Sequence[str], tick: Callable[[], None]) -> None:
+        self._did("deploy")
+
+    def caller(self, at: str) -> Caller:
+        raise NotFound(at)
 
     def trouble(self) -> list[str]:
         if self.fail.get("trouble"):

@@ -11,6 +11,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import TimeoutError as NoAnswer
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
@@ -18,7 +19,8 @@ from urllib.parse import urlsplit
 from meshchaos.errors import EvidenceError, MeshError
 from meshchaos.evidence.differences import differences
 from meshchaos.history.records import FaultRecord
-from meshchaos.mesh.seam import Entry, Proxy
+from meshchaos.mesh.calling import ask_form
+from meshchaos.mesh.seam import Caller, Entry, Proxy
 
 SHOWN = 3
 """Fields of a proxy that go into the report."""
@@ -67,6 +69,7 @@ class Asked(Protocol):
 
     def proxies(self, workload: str | None = None, namespace: str | None = None) -> list[Proxy]: ...
     def entry(self, source: str, url: str, namespace: str) -> Entry: ...
+    def caller(self, at: str) -> Caller: ...
 
 
 @dataclass(slots=True)
@@ -170,6 +173,8 @@ class ConfigProver:
         if probe is None:
             return ""
         entry = self._mesh.entry(probe.source, probe.url, probe.namespace)
+        if entry.at:
+            return self._ask_away(entry, probe)
         connection = http.client.HTTPConnection(entry.address, timeout=_WAIT)
         target = urlsplit(probe.url)
         path = f"{target.path or '/'}{'?' + target.query if target.query else ''}"
@@ -181,6 +186,14 @@ class ConfigProver:
             return f"no answer ({type(error).__name__})"
         finally:
             connection.close()
+
+    def _ask_away(self, entry: Entry, probe: Probe) -> str:
+        form = ask_form(entry, probe.method, probe.url, probe.headers, _WAIT)
+        try:
+            found = self._mesh.caller(entry.at).submit(form).result(_WAIT + 2.0)
+        except (MeshError, NoAnswer) as error:
+            raise EvidenceError(f"a probe from {probe.source} could not be sent: {error or 'no answer'}") from error
+        return f"status {found['status']}" if found["status"] else f"no answer ({found['failure']})"
 
 
 def resources(

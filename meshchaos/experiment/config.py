@@ -99,6 +99,7 @@ class KubernetesMeshConfig:
     namespaces: tuple[str, ...] = ()
     kubeconfig: Path | None = None
     gateway: GatewayConfig | None = None
+    image: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,11 @@ def _mesh(name: str, doc: MeshDoc, problems: Problems, folder: Path) -> MeshConf
             files = (_path(one, folder) for one in (doc.gateway.ca_file, doc.gateway.cert_file, doc.gateway.key_file))
             gateway = GatewayConfig(doc.gateway.service, doc.gateway.address, *files)
         kind = KubernetesMeshConfig(
-            doc.kubernetes.context, doc.kubernetes.namespaces, _path(doc.kubernetes.kubeconfig, folder), gateway
+            doc.kubernetes.context,
+            doc.kubernetes.namespaces,
+            _path(doc.kubernetes.kubeconfig, folder),
+            gateway,
+            doc.kubernetes.image,
         )
     return MeshConfig(name, kind, prometheus, problems.where(loc), _safety(doc.safety or SafetyDoc()))
 

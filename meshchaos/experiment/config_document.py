@@ -156,6 +156,9 @@ class KubernetesDoc:
     context: Annotated[Text, About("of the kubeconfig; in-cluster inside a Pod")]
     namespaces: Annotated[OneOrMany[Text], About("that experiments may be about")] = ()
     kubeconfig: Annotated[Text | None, About("another file than the usual")] = None
+    image: Annotated[Text | None, About("with meshchaos in it, for Pods that send load and probes in the cluster")] = (
+        None
+    )
 
 
 @spec

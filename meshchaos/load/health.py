@@ -94,7 +94,7 @@ def judge(
     elif reasons and busy is not None and busy > BUSY:
         reasons.append(f"its own core is full ({busy:.0%}): lower the rate")
     elif reasons:
-        reasons.append("this machine has too little CPU to spare")
+        reasons.append("where it runs there is too little CPU to spare")
     return GeneratorHealth(
         load=samples.load,
         target=rate,

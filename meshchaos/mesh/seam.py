@@ -7,7 +7,8 @@ Times are seconds since the epoch (UTC) as ``float``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -19,7 +20,7 @@ from meshchaos.mesh.objects import Manifest, Ref
 @dataclass(frozen=True, slots=True)
 class Replica:
     """One running copy of a workload. ``name`` is its Pod's name; ``address`` its own IP. ``restarts``: how often its
-    containers were started again.
+    containers were started again. ``caller``: it is a client of a run's own, with that workload's identity.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Replica:
     sidecar: bool
     ready: bool = True
     restarts: int = 0
+    caller: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,8 @@ class Entry:
 
     ``address`` ("127.64.0.9:8080") is what to connect to. With ``proxied`` the request line holds the
     absolute URL (an explicit HTTP proxy, the workload's own sidecar), else the path. ``host`` goes in
-    as Host. ``words`` say it in the report ("through the gateway ingress.istio-system").
+    as Host. ``words`` say it in the report ("through the gateway ingress.istio-system"). ``at``: the client that
+    must make the connection, for ``Mesh.caller``; empty: this machine does.
     """
 
     address: str
@@ -122,6 +125,25 @@ class Entry:
     proxied: bool
     words: str
     scheme: Literal["http", "https"] = "http"
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a run is going to request: the arguments of ``Mesh.entry``."""
+
+    source: str
+    url: str
+    namespace: str
+
+
+class Caller(Protocol):
+    """A client of the mesh's own, where this machine is not. What it can be asked: ``mesh.calling``."""
+
+    def submit(self, form: Mapping[str, Any]) -> Future[dict[str, Any]]:
+        """Asks it for something; answers come in any order. The future, or this itself, raises MeshGone where the
+        connection was cut: whether it was done is not known. The next question makes a new connection. Thread-safe.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +246,20 @@ class Mesh(Protocol):
         """How a client at ``source`` (``gateway``, ``outside``, or a workload's name) requests ``url``.
         Raises UserError where it cannot.
         """
+
+    def callers(self, calls: Sequence[Call]) -> Mapping[str, tuple[str, ...]]:
+        """The clients of the mesh's own that such calls need, as ``Entry.at`` names them, each with what is to be
+        known of it, in lines; nothing is made.
+        Raises UserError where there can be none, Refused where the mesh would not take them.
+        """
+
+    def deploy(self, callers: Sequence[str], tick: Callable[[], None]) -> None:
+        """Makes them, under the journal and before ``observe``; they go when it is closed. Returns when they take
+        questions; ``tick`` is called now and then meanwhile, and may raise. Raises MeshError, NotLive.
+        """
+
+    def caller(self, at: str) -> Caller:
+        """One that was deployed. Raises NotFound."""
 
     def trouble(self) -> list[str]:
         """What broke since the last call, one line each: a proxy or an application that died by itself,

@@ -15,7 +15,8 @@ from typing import Final, Protocol
 
 from meshchaos.errors import EvidenceError, UserError
 from meshchaos.history.probes import Cell, Hits, Probe, ProbeRecord, probe_id, reached
-from meshchaos.mesh.seam import Entry, ProxyLogLine
+from meshchaos.mesh.seam import Caller, Entry, ProxyLogLine
+from meshchaos.probes.away import ask_away
 from meshchaos.probes.client import Answer, ask
 from meshchaos.probes.file import ProbeFile
 
@@ -36,6 +37,7 @@ class Ways(Protocol):
 
     def entry(self, source: str, url: str, namespace: str) -> Entry: ...
     def hits(self) -> Mapping[str, int]: ...
+    def caller(self, at: str) -> Caller: ...
 
 
 @dataclass(slots=True)
@@ -197,13 +199,8 @@ class Prober:
         if one.once and judged:
             self._ids[identity] = one
         start = time.time()
-        entry = one.entry
         try:
-            if entry is None:
-                answer = Answer(0, "connect")
-            else:
-                headers = {"x-request-id": identity, **one.headers}
-                answer = await ask(entry, one.cell.method, one.cell.url, headers, TIMEOUT)
+            answer, start, end = await self._send(one, {"x-request-id": identity, **one.headers})
         finally:
             one.flying -= 1
         one.lost = one.lost or answer.failure == "connect"
@@ -213,8 +210,18 @@ class Prober:
             self._ids.pop(identity, None)
         elif one.once and 200 <= answer.status < 400:
             one.open = False
-        probe = Probe(one.position, whole, identity, start, time.time(), answer.status, answer.failure)
+        probe = Probe(one.position, whole, identity, start, end, answer.status, answer.failure)
         self._file.probe(one.matrix, probe)
+
+    async def _send(self, one: _Cell, headers: Mapping[str, str]) -> tuple[Answer, float, float]:
+        """How the call ended, its begin and its end (epoch s)."""
+        start, entry, cell = time.time(), one.entry, one.cell
+        if entry is None:
+            return Answer(0, "connect"), start, time.time()
+        if entry.at:
+            caller = self._mesh.caller(entry.at)
+            return await ask_away(caller, entry, cell.method, cell.url, headers=headers, timeout=TIMEOUT)
+        return await ask(entry, cell.method, cell.url, headers, TIMEOUT), start, time.time()
 
 
 def _headers(token: str | None) -> Mapping[str, str]:

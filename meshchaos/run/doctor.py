@@ -10,6 +10,7 @@ from pathlib import Path
 from meshchaos.errors import MeshchaosError, UserError
 from meshchaos.experiment.model import Experiment
 from meshchaos.mesh.seam import Mesh, Snapshot
+from meshchaos.run.callers import with_callers
 from meshchaos.run.catalog import Catalog, open_catalog
 from meshchaos.run.fitting import refuse_unfit
 from meshchaos.run.folder import new_run_id
@@ -117,6 +118,7 @@ def _experiment(catalog: Catalog, experiment: Experiment, mesh: Mesh) -> Iterato
             prometheus=catalog.prometheus(catalog.mesh_name(experiment)),
         )
         refuse_unfit(plan, mesh)
+        plan = with_callers(plan, mesh)
     except UserError as error:
         yield Diagnosis("ill", str(error))
         return
@@ -125,6 +127,10 @@ def _experiment(catalog: Catalog, experiment: Experiment, mesh: Mesh) -> Iterato
     for warning in plan.warnings:
         yield Diagnosis("note", f"{experiment.name}: {warning}")
     for load in plan.load_plans(Path(tempfile.gettempdir())):
+        if load.entry.at:
+            text = f"{experiment.name}: load {load.name} is sent {load.entry.words}, which a run makes: not tried"
+            yield Diagnosis("note", text)
+            continue
         silent = rooms().probe(load, min(_PROBE, load.timeout))
         if silent is not None:
             yield Diagnosis("ill", f"{experiment.name}: load {load.name}: no answer {load.entry.words}: {silent}")

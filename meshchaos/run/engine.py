@@ -2,7 +2,7 @@
 
 1. preflight: journal free, targets resolve, one request of each load is answered
 2. journal: lock and undo records, durable before the first change
-3. what the proxies log for the proofs; loads start; warm-up, baseline
+3. callers' Pods, where some are needed; what the proxies log for the proofs; loads start; warm-up, baseline
 4. steady state judged on the baseline; violated: no fault is applied
 5. faults applied in the file's order, each confirmed live; the fault phase, watched; those with an ``after``, a ``for``
    or a ramp as their time comes (``run.timeline``)
@@ -26,6 +26,7 @@ from meshchaos.errors import EvidenceError, LoadError, MeshchaosError, MeshError
 from meshchaos.experiment.hiding import hide, secrets_in, without_secrets
 from meshchaos.experiment.model import Experiment, Phase, Slo
 from meshchaos.history.records import History
+from meshchaos.load.driver import LoadDriver, LoadPlan
 from meshchaos.mesh.seam import Mesh
 from meshchaos.run import events
 from meshchaos.run.clock import Clock
@@ -104,7 +105,7 @@ class Engine:
         plan, experiment = self.plan, self._experiment
         started = self.clock.now()
         tightest = min(latency_limits(plan.checks), default=None)
-        loads = Loads(plan.load_plans(self.folder), lambda one: self.rooms.driver(one, tightest), self.clock)
+        loads = Loads(plan.load_plans(self.folder), lambda one: self._driver(one, tightest), self.clock)
         watch = Watch(
             experiment=experiment,
             checks=plan.checks,
@@ -146,7 +147,7 @@ class Engine:
         with self._noted(recorder, stops):
             self.standing.state = "preflight; nothing is applied"
             refuse_held(self.mesh, self.heal_command, self.clock.now())
-            self._ask(watch)
+            self._ask(watch, here=True)
             with self._journal(faults), self._observers(scene), loads:
                 self._live(recorder, watch, faults, stops)
         self._tell_trouble(recorder, faults, stops)
@@ -213,8 +214,10 @@ class Engine:
 
     def _before(self, watch: Watch) -> None:
         experiment, loads = self._experiment, watch.loads
+        self._deploy(watch)
         self.mesh.observe(self.rooms.log_headers(self.plan.placements))
         watch.stop()
+        self._ask(watch, here=False)
         for observer in self._observing:
             observer.start()
         importing = threading.Thread(target=_import_judges, name="imports", daemon=True)
@@ -262,11 +265,36 @@ class Engine:
             watch.tick()
             self.clock.wait(min(POLL, until - now))
 
-    def _ask(self, watch: Watch) -> None:
-        """One request of each load: a target that never answers is told before anything is done."""
-        for load in watch.loads.plans:
+    def _driver(self, load: LoadPlan, tightest: float | None) -> LoadDriver:
+        at = load.entry.at
+        return self.rooms.away(self.mesh.caller(at), load, tightest) if at else self.rooms.driver(load, tightest)
+
+    def _deploy(self, watch: Watch) -> None:
+        """The callers; while they start, the journal is renewed and a signal is heard."""
+        if not self.plan.callers:
+            return
+        self.standing.state = "waiting for the Pods that call; no fault is applied"
+
+        def tick() -> None:
             watch.stop()
-            silent = self.rooms.probe(load, min(_PROBE, load.timeout))
+            watch.tick()
+
+        self.mesh.deploy(self.plan.callers, tick)
+
+    def _ask(self, watch: Watch, *, here: bool) -> None:
+        """One request of each load that is sent from ``here``, or by callers: a target that never answers is told
+        before any fault is applied.
+        """
+        for load in watch.loads.plans:
+            at, timeout = load.entry.at, min(_PROBE, load.timeout)
+            if here is bool(at):
+                continue
+            watch.stop()
+            if at:
+                watch.tick()
+                silent = self.rooms.probe_away(self.mesh.caller(at), load, timeout)
+            else:
+                silent = self.rooms.probe(load, timeout)
             if silent is not None:
                 raise RunStopped("invalid", f"load {load.name}: no answer {load.entry.words}: {silent}")
 

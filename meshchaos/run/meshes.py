@@ -74,6 +74,7 @@ def cluster_spec(config: Config, name: str) -> ClusterSpec | None:
         kind.kubeconfig,
         gateway.service if gateway is not None else None,
         gateway.address if gateway is not None else None,
+        kind.image,
     )
 
 

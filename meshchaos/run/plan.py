@@ -60,6 +60,8 @@ class Plan:
     """Of the placements that are not simply live for the whole fault phase, by their ids."""
     probes: tuple[ProbeRecord, ...] = ()
     """Calls that the checks want made."""
+    callers: tuple[str, ...] = ()
+    """Clients of the mesh's own that loads and probes need (``Mesh.deploy``)."""
     issuers: Mapping[str, Issuer] = field(default_factory=dict)
     """Who signs tokens for them."""
 
@@ -83,12 +85,12 @@ class Plan:
         folder = Path(self.experiment.where.file).parent
         found = []
         for record in self.probes:
-            with at_place(self._place_of(record)):
+            with at_place(self.place_of(record)):
                 found.append(tuple(bearer(one, self.issuers, folder, played) for one in record.ask.tokens))
         return tuple(found)
 
-    def _place_of(self, record: ProbeRecord) -> Where:
-        """Of the first expectation that asks for it."""
+    def place_of(self, record: ProbeRecord) -> Where:
+        """In the file: of the first expectation that asks for it."""
         check = next((one for one in self.checks if record.ask in asks_of((one,))), None)
         return getattr(check, "where", None) or self.experiment.where
 
@@ -254,6 +256,8 @@ def plan_words(plan: Plan) -> Iterator[str]:
     if plan.experiment.existing:
         watched = ", ".join(str(record.ask) for record in plan.edges)
         yield f"load: what the mesh's own users send, by their proxies' logs{': ' + watched if watched else ''}"
+    if plan.callers:
+        yield f"Pods of ours that call, made for the run: as {', '.join(plan.callers)}"
     phases: list[tuple[PhaseName, float]] = [(phase.name, phase.at_most) for phase in plan.experiment.phases]
     for record in plan.probes:
         cells = f"{len(record.cells)} calls" if len(record.cells) != 1 else "1 call"

@@ -1,15 +1,22 @@
-"""One request of a load, sent by ourselves: does anybody answer at all?"""
+"""One request of a load, sent by ourselves or by a caller of the mesh: does anybody answer at all?"""
 
 from __future__ import annotations
 
 import http.client
 import socket
+from concurrent.futures import TimeoutError as NoAnswer
 from typing import Final
 from urllib.parse import urlsplit
 
-from meshchaos.load.driver import LoadPlan
+from meshchaos.errors import MeshError
+from meshchaos.load.away import AwayDriver
+from meshchaos.load.driver import LoadDriver, LoadPlan
+from meshchaos.load.wire import encode
+from meshchaos.mesh.seam import Caller
 
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
+_WAY: Final = 5.0
+"""Seconds that a caller's answer may take beside the request itself."""
 
 
 def probe_load(load: LoadPlan, timeout: float) -> str | None:
@@ -36,3 +43,18 @@ def probe_load(load: LoadPlan, timeout: float) -> str | None:
     finally:
         connection.close()
     return None
+
+
+def probe_away(caller: Caller, load: LoadPlan, timeout: float) -> str | None:
+    """``probe_load``, by the caller that is going to send the load."""
+    form = {"op": "answered", "plan": encode(load, parent=0, guard=False).decode(), "timeout": timeout}
+    try:
+        why = caller.submit(form).result(timeout + _WAY)["why"]
+    except (MeshError, NoAnswer) as error:
+        return str(error) or f"the Pod that sends it said nothing within {timeout + _WAY:g}s"
+    return None if why is None else str(why)
+
+
+def drive_away(caller: Caller, plan: LoadPlan, latency_limit: float | None) -> LoadDriver:
+    """The generator of a load that a caller sends."""
+    return AwayDriver(caller, plan, latency_limit=latency_limit)

@@ -24,10 +24,12 @@ def rights(catalog: Catalog, experiments: Sequence[Experiment]) -> list[Manifest
 
     changes: list[Change] = []
     killed: set[str] = set()
+    callers: set[str] = set()
     with make_suite(catalog, experiments) as suite:
         for experiment in experiments:
             plan, mesh = suite.plan(experiment)
             changes += plan.changes
+            callers |= set(plan.callers)
             killed |= {one.kill.namespace for one in plan.placements if one.kill is not None}
         assert isinstance(mesh, KubernetesMesh)
-        return mesh.rights(changes, killed)
+        return mesh.rights(changes, killed, callers)

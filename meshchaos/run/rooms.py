@@ -12,10 +12,11 @@ from meshchaos.history.asks import EdgeAsk
 from meshchaos.history.edges import Told
 from meshchaos.history.records import FaultRecord, PhaseRecord
 from meshchaos.load.driver import LoadDriver, LoadPlan
-from meshchaos.mesh.seam import Mesh
+from meshchaos.mesh.seam import Caller, Mesh
 from meshchaos.run.clock import Clock
 from meshchaos.run.events import Event
 from meshchaos.run.plan import Plan
+from meshchaos.run.probe import drive_away, probe_away
 
 
 class Prover(Protocol):
@@ -83,7 +84,8 @@ class Rooms:
     """``driver``: a generator for one load, told the tightest latency limit (s) that will be judged. ``prover``:
     begun just before the fault's first change, called with the run's id. ``log_headers``: the request headers that
     proxies must log for the proofs. ``probe``: one request of a load, within so many seconds; why no answer came,
-    or None. ``observers``: of what the plan's checks ask for.
+    or None. ``observers``: of what the plan's checks ask for. ``away`` and
+    ``probe_away``: the same as ``driver`` and ``probe`` for a load that a caller of the mesh sends.
     """
 
     driver: Callable[[LoadPlan, float | None], LoadDriver]
@@ -91,3 +93,5 @@ class Rooms:
     log_headers: Callable[[Sequence[Placement]], Sequence[str]]
     probe: Callable[[LoadPlan, float], str | None]
     observers: Callable[[Scene], Sequence[Observer]] = lambda scene: ()
+    away: Callable[[Caller, LoadPlan, float | None], LoadDriver] = drive_away
+    probe_away: Callable[[Caller, LoadPlan, float], str | None] = probe_away

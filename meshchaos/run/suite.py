@@ -16,6 +16,7 @@ from meshchaos.evidence.prometheus import Prometheus
 from meshchaos.experiment.model import Experiment
 from meshchaos.mesh.seam import Mesh
 from meshchaos.run import events
+from meshchaos.run.callers import with_callers
 from meshchaos.run.catalog import Catalog
 from meshchaos.run.engine import Engine
 from meshchaos.run.fitting import refuse_unfit
@@ -202,7 +203,7 @@ class Suite:
         name = self.mesh_name(experiment)
         refuse_unsafe(plan, snapshot, self.catalog.safety(name), cluster=self.catalog.on_cluster(name))
         refuse_unfit(plan, mesh)
-        return plan
+        return with_callers(plan, mesh)
 
     def _run_one(self, experiment: Experiment, run_id: str, folder: Path, mesh: Mesh) -> Result:
         plan = self._plan(experiment, mesh, run_id)

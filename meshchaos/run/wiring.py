@@ -32,6 +32,7 @@ from meshchaos.load.locust_driver import LocustDriver
 from meshchaos.mesh.seam import Mesh
 from meshchaos.probes.prober import Prober
 from meshchaos.run import events
+from meshchaos.run.callers import proved_by_callers_too
 from meshchaos.run.edges_so_far import live_edges
 from meshchaos.run.probe import probe_load
 from meshchaos.run.rooms import Observer, Prover, Rooms, Scene
@@ -46,7 +47,7 @@ def _driver(plan: LoadPlan, limit: float | None) -> LoadDriver:
 
 
 def _prover(mesh: Mesh, placement: Placement, _run_id: str) -> Prover:
-    proof = placement.proof
+    proof = proved_by_callers_too(mesh, placement).proof
     match proof:
         case ConfigProof():
             return ConfigProver(mesh, proof)

@@ -16,7 +16,7 @@ import pytest
 from load_server import Server, until
 
 from meshchaos.errors import LoadError
-from meshchaos.load import locust_driver
+from meshchaos.load import file_driver
 from meshchaos.load.driver import LoadPlan
 from meshchaos.load.locust_driver import LocustDriver
 from meshchaos.load.wire import EXIT_DISK_FULL, decode, encode
@@ -96,7 +96,7 @@ def test_a_generator_that_was_stopped_still_ends_with_close(aimed: LoadPlan, ser
 def test_a_generator_that_stands_still_is_given_up(
     aimed: LoadPlan, server: Server, drive: Drive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locust_driver, "SILENCE", 0.5)
+    monkeypatch.setattr(file_driver, "SILENCE", 0.5)
     driver = drive(aimed)
     assert driver.pid is not None
     os.kill(driver.pid, signal.SIGSTOP)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -11,12 +11,15 @@ from meshchaos.errors import Conflict, MeshGone, NotFound, NotLive, Refused, Use
 from meshchaos.mesh.apply import apply_change, holds, undo_all
 from meshchaos.mesh.changes import Change, Create
 from meshchaos.mesh.kubernetes.api import Api, connect
+from meshchaos.mesh.kubernetes.caller_pod import counted_by
+from meshchaos.mesh.kubernetes.callers import Callers
 from meshchaos.mesh.kubernetes.confirming import Known
-from meshchaos.mesh.kubernetes.entry import entry_for
+from meshchaos.mesh.kubernetes.entry import away, entry_for
 from meshchaos.mesh.kubernetes.journal import Hooks, KubernetesJournal
 from meshchaos.mesh.kubernetes.kinds import Kinds
 from meshchaos.mesh.kubernetes.live import Sign, footprint, has_footprint, signs_of
 from meshchaos.mesh.kubernetes.observing import log_filters, log_name, mark
+from meshchaos.mesh.kubernetes.reach import Reach
 from meshchaos.mesh.kubernetes.reading import Reader
 from meshchaos.mesh.kubernetes.rights import roles
 from meshchaos.mesh.kubernetes.running import Running
@@ -25,7 +28,7 @@ from meshchaos.mesh.kubernetes.status import Forbidden
 from meshchaos.mesh.kubernetes.watchdog import Watchdog
 from meshchaos.mesh.kubernetes.writing import Objects
 from meshchaos.mesh.objects import Manifest, Ref
-from meshchaos.mesh.seam import Confirmation, Entry, Proxy, Snapshot
+from meshchaos.mesh.seam import Call, Caller, Confirmation, Entry, Proxy, Snapshot
 
 _DOMAIN: Final = "cluster.local"
 _LOGGING: Final = 20.0
@@ -49,6 +52,8 @@ class KubernetesMesh:
         self._running = Running(api, self._reader, logs)
         self._journal = KubernetesJournal(api, kinds, spec.namespaces, hooks=_Around(self))
         self._objects = Objects(api, kinds, self._before_write, self._journal.held)
+        self._callers = Callers(api, self._objects, self._journal, spec.image)
+        self._reach = Reach()
         self._guarded = guarded
         self._watchdog: Watchdog | None = None
         self._observed: list[Change] = []
@@ -174,15 +179,41 @@ class KubernetesMesh:
 
     def entry(self, source: str, url: str, namespace: str) -> Entry:
         """See ``Mesh``."""
-        spec = self._spec
-        return entry_for(
-            self._snapshot or self.snapshot(),
+        spec, snapshot = self._spec, self._snapshot or self.snapshot()
+        found = entry_for(
+            snapshot,
             source,
             url,
             namespace,
             gateway_service=spec.gateway_service,
             gateway_address=spec.gateway_address,
         )
+        if found.at and spec.image is None:
+            raise UserError(
+                f"from: {source}: a Pod calls with a workload's identity, and it needs an image with meshchaos in it; "
+                "name one in meshchaos.yaml, as in kubernetes: {image: registry.example/meshchaos:0.1.0}"
+            )
+        if not found.at and spec.image is not None and not self._reach.here(found.address):
+            return away(found, source, snapshot, url, namespace)
+        return found
+
+    def callers(self, calls: Sequence[Call]) -> Mapping[str, tuple[str, ...]]:
+        """See ``Mesh``."""
+        found = (self.entry(one.source, one.url, one.namespace).at for one in calls)
+        places = tuple(dict.fromkeys(at for at in found if at))
+        snapshot = self._snapshot or self.snapshot()
+        for at in places:
+            self._callers.require_fit(at, snapshot)
+        return {at: tuple(counted_by(at, snapshot)) for at in places}
+
+    def deploy(self, callers: Sequence[str], tick: Callable[[], None]) -> None:
+        """See ``Mesh``."""
+        if callers:
+            self._callers.deploy(callers, self._snapshot or self.snapshot(), tick)
+
+    def caller(self, at: str) -> Caller:
+        """See ``Mesh``."""
+        return self._callers.caller(at)
 
     def kill(self, replicas: Sequence[str], what: Literal["pod", "app", "proxy"] = "pod") -> None:
         """See ``Mesh``: Pods, deleted with no grace."""
@@ -211,13 +242,15 @@ class KubernetesMesh:
         """See ``Mesh``: a cluster plays no issuer."""
         return {}
 
-    def rights(self, changes: Iterable[Change], killed: Iterable[str]) -> list[Manifest]:
-        """Roles of whoever makes these changes by a run, and ends Pods in namespaces ``killed``."""
-        return roles(self._kinds, self._snapshot or self.snapshot(), changes, killed, "meshchaos")
+    def rights(self, changes: Iterable[Change], killed: Iterable[str], callers: Iterable[str] = ()) -> list[Manifest]:
+        """Roles of whoever makes these changes by a run, ends Pods in namespaces ``killed``, and has these callers."""
+        calling = {at.rpartition(".")[2] for at in callers}
+        return roles(self._kinds, self._snapshot or self.snapshot(), changes, killed, "meshchaos", calling=calling)
 
     def close(self) -> None:
         """See ``Mesh``. Idempotent. What a run could not put back is tried once more by its watchdog."""
         self.unguard()
+        self._callers.close()
         self._running.close()
         self._api.close()
 
@@ -254,6 +287,11 @@ class KubernetesMesh:
         watchdog, self._watchdog = self._watchdog, None
         if watchdog is not None:
             watchdog.release()
+
+    def recall(self, run_id: str) -> None:
+        """Takes back the Pods that called for the run. Raises MeshError where that cannot be done."""
+        if self._journal.holder == run_id:
+            self._callers.take_back(run_id)
 
     def unobserve(self, run_id: str) -> None:
         """Takes the access log back. Raises MeshError where that cannot be done."""
@@ -300,6 +338,7 @@ class _Around(Hooks):
         self._mesh.guard(run_id)
 
     def closing(self, run_id: str) -> None:
+        self._mesh.recall(run_id)
         self._mesh.unobserve(run_id)
 
     def closed(self, run_id: str) -> None:

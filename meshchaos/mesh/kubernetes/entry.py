@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from meshchaos.errors import UserError
 from meshchaos.mesh.istio.hosts import matches
 from meshchaos.mesh.istio.services import find_service
+from meshchaos.mesh.istio.workloads import find_workloads
+from meshchaos.mesh.kubernetes.caller_pod import OUTSIDE, refusal
 from meshchaos.mesh.objects import Manifest, Ref, ref_of, selects
 from meshchaos.mesh.seam import Entry, Snapshot, Workload
 
@@ -36,10 +39,7 @@ def entry_for(
         return _through_gateway(snapshot, parts, gateway_service, gateway_address)
     if source == "outside":
         return _from_outside(snapshot, parts, namespace)
-    raise UserError(
-        f"from: {source}: calls with a workload's identity are not built yet for meshes on Kubernetes; "
-        "use `from: gateway` or `from: outside`"
-    )
+    return _from_workload(snapshot, source, parts, namespace)
 
 
 def _through_gateway(snapshot: Snapshot, parts: SplitResult, name: str | None, address: str | None) -> Entry:
@@ -89,6 +89,50 @@ def _from_outside(snapshot: Snapshot, parts: SplitResult, namespace: str) -> Ent
     wanted = Ref("Service", service.namespace, service.name)
     manifest = next(one for one in snapshot.of_kind("Service") if ref_of(one) == wanted)
     return _to(manifest, port, parts.netloc, f"from outside the mesh, in plaintext, to {service}:{port}")
+
+
+def away(entry: Entry, source: str, snapshot: Snapshot, url: str, namespace: str) -> Entry:
+    """The same from a Pod without a sidecar, for a machine that does not reach it: a balancer's address is for those
+    who are not in the cluster.
+    """
+    place = entry.address
+    if source == "outside":
+        parts = urlsplit(url)
+        found = find_service(snapshot.objects, str(parts.hostname), namespace).service
+        place = _inside(snapshot, Ref("Service", found.namespace, found.name), parts) or place
+    words = f"{entry.words}, from a Pod without a sidecar"
+    return replace(entry, address=place, words=words, at=f"{OUTSIDE}.{snapshot.namespaces[0]}")
+
+
+def _from_workload(snapshot: Snapshot, source: str, parts: SplitResult, namespace: str) -> Entry:
+    found = find_workloads(snapshot.workloads, source, namespace)
+    able = [one for one in found if one.sidecar and not one.gateway]
+    if not able:
+        gateway = any(one.gateway for one in found)
+        why = "is a gateway: use `from: gateway`" if gateway else "has no sidecar: use `from: outside`"
+        raise UserError(f"workload {source} {why}")
+    workload = able[0]
+    unfit = refusal(workload, snapshot)
+    if unfit is not None:
+        raise UserError(f"from: {source}: {unfit}")
+    host, port = str(parts.hostname), parts.port or _DEFAULT_PORTS[parts.scheme]
+    service = find_service(snapshot.objects, host, workload.namespace).service
+    place = _inside(snapshot, Ref("Service", service.namespace, service.name), parts) or f"{host}:{port}"
+    words = f"from a Pod with the identity of {workload.name}.{workload.namespace}, through its sidecar"
+    return Entry(place, parts.netloc, proxied=False, words=words, at=f"{workload.name}.{workload.namespace}")
+
+
+def _inside(snapshot: Snapshot, ref: Ref, parts: SplitResult) -> str | None:
+    """A Service's cluster IP; None for a name that is to be looked up there: a headless one's, or a ServiceEntry's."""
+    manifest = next((one for one in snapshot.of_kind("Service") if ref_of(one) == ref), None)
+    address = str(((manifest or {}).get("spec") or {}).get("clusterIP") or "None")
+    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    if manifest is not None and _port(manifest, port) is None:
+        there = ", ".join(str(one.get("port")) for one in (manifest.get("spec") or {}).get("ports") or ())
+        raise UserError(f"{ref} has no port {port}; it has {there or 'none'}")
+    if address == "None":
+        return None
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _to(service: Manifest, port: int, host: str, words: str) -> Entry:

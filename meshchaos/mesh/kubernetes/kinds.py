@@ -30,6 +30,7 @@ GROUPS: Final = {
     "Lease": "coordination.k8s.io",
     "HorizontalPodAutoscaler": "autoscaling",
     "ScaledObject": "keda.sh",
+    "PodDisruptionBudget": "policy",
     "HTTPRoute": "gateway.networking.k8s.io",
 }
 """Kinds that are read by name, with their groups: other groups have kinds of the same name."""

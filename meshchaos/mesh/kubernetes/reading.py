@@ -11,7 +11,7 @@ from meshchaos.mesh.istio.mesh_config import KEY
 from meshchaos.mesh.kubernetes.api import Api
 from meshchaos.mesh.kubernetes.kinds import Kinds
 from meshchaos.mesh.kubernetes.status import Forbidden
-from meshchaos.mesh.kubernetes.views import in_ambient, living, workloads_of
+from meshchaos.mesh.kubernetes.views import calls_as, in_ambient, living, workloads_of
 from meshchaos.mesh.objects import Manifest, Ref
 from meshchaos.mesh.seam import Snapshot
 
@@ -31,7 +31,7 @@ ISTIO: Final = (
     "Telemetry",
 )
 WORKLOADS: Final = ("Service", "Deployment", "Pod")
-OPTIONAL: Final = ("HorizontalPodAutoscaler", "ScaledObject", "HTTPRoute")
+OPTIONAL: Final = ("HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget", "HTTPRoute")
 _AT_ONCE: Final = 8
 _CHUNK: Final = {"Pod": 500}
 """Objects that one answer has at most, by kind: Pods are large."""
@@ -109,7 +109,7 @@ class Reader:
         except Forbidden as error:
             raise UserError(str(error)) from error
         objects = [*namespaces.values(), *(item for items in lists for item in items)]
-        pods = [one for one in objects if one["kind"] == "Pod" and living(one)]
+        pods = [one for one in objects if one["kind"] == "Pod" and living(one) and not calls_as(one)]
         _refuse_ambient(pods, self.namespaces)
         workloads = workloads_of(
             pods,
@@ -118,7 +118,7 @@ class Reader:
             [one for one in objects if one["kind"] == "Gateway"],
             self.namespaces,
         )
-        kept = [one for one in objects if one["kind"] != "Pod" or living(one)]
+        kept = [one for one in objects if one["kind"] != "Pod" or (living(one) and not calls_as(one))]
         return Snapshot(
             objects=tuple(self._in_mesh(kept, {(one.namespace, one.name) for one in workloads})),
             workloads=tuple(workloads),

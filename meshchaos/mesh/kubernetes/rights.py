@@ -15,9 +15,17 @@ Rules = dict[tuple[str, str], set[str]]
 """(group, resource) -> verbs."""
 
 
-def roles(kinds: Kinds, mesh: Snapshot, changes: Iterable[Change], killed: Iterable[str], name: str) -> list[Manifest]:
+def roles(
+    kinds: Kinds,
+    mesh: Snapshot,
+    changes: Iterable[Change],
+    killed: Iterable[str],
+    name: str,
+    *,
+    calling: Iterable[str] = (),
+) -> list[Manifest]:
     """A Role for each namespace that is read or written, and a ClusterRole for looking at the namespaces themselves.
-    ``killed``: namespaces where Pods are ended.
+    ``killed``: namespaces where Pods are ended; ``calling``: where Pods of ours call.
     """
     home, root = mesh.namespaces[0], mesh.root_namespace
     found: dict[str, Rules] = {}
@@ -56,6 +64,9 @@ def roles(kinds: Kinds, mesh: Snapshot, changes: Iterable[Change], killed: Itera
         allow(place, "Lease", "get", "create", "update", "delete")
     for place in killed:
         allow(place, "Pod", "get", "delete")
+    for place in calling:
+        allow(place, "Pod", "get", "create", "delete")
+        allow(place, "ConfigMap", "get", "create", "delete")
     return [_looking(mesh.namespaces, f"{name}-{home}"), *(_role(name, place, found[place]) for place in found)]
 
 

@@ -73,7 +73,7 @@ class Running:
     def serving(self, ref: Ref) -> tuple[int, int]:
         """How many replicas of a Deployment there are now, and how many of them are ready."""
         self._pods = (float("-inf"), [])
-        replicas = [replica_of(pod) for pod in self._living()]
+        replicas = [one for one in map(replica_of, self._living()) if not one.caller]
         own = [one for one in replicas if (one.workload, one.namespace) == (ref.name, ref.namespace)]
         return len(own), sum(one.ready for one in own)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 class ClusterSpec:
     """``context`` of the kubeconfig, or ``in-cluster``. ``namespaces``: at least one, the first is the mesh's home.
     ``gateway_service``: ``name.namespace``; ``gateway_address``: where this machine reaches it.
+    ``image``: of Pods that send load and probes; None: none are made.
     """
 
     mesh: str
@@ -18,3 +19,4 @@ class ClusterSpec:
     kubeconfig: Path | None = None
     gateway_service: str | None = None
     gateway_address: str | None = None
+    image: str | None = None

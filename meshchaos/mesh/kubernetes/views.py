@@ -11,6 +11,8 @@ from meshchaos.mesh.seam import Replica, Workload
 
 AMBIENT: Final = "ambient.istio.io/redirection"
 """Annotation of a Pod whose traffic ztunnel takes."""
+CALLER: Final = "meshchaos.dev/caller"
+"""Annotation of a Pod that calls for a run: the workload whose identity it has."""
 _HASH: Final = "pod-template-hash"
 
 
@@ -28,11 +30,16 @@ def replica_of(pod: Manifest) -> Replica:
         sidecar=has_proxy(pod) and not is_gateway(pod, ()),
         ready=_ready(pod),
         restarts=sum(int(one.get("restartCount") or 0) for one in containers),
+        caller=bool(calls_as(pod)),
     )
 
 
 def workload_name(pod: Manifest) -> str:
-    """The Deployment's, by its ReplicaSet's name and the hash in it; else that of whatever owns the Pod, or its own."""
+    """That as which it calls for a run; the Deployment's, by its ReplicaSet's name and the hash in it; else that of
+    whatever owns the Pod, or its own.
+    """
+    if caller := calls_as(pod):
+        return caller
     owners = (pod["metadata"].get("ownerReferences") or ()) if pod.get("metadata") else ()
     owner = next((one for one in owners if one.get("controller")), None)
     if owner is None:
@@ -101,6 +108,13 @@ def in_ambient(pod: Manifest) -> bool:
     return annotations_of(pod).get(AMBIENT) == "enabled"
 
 
+def calls_as(pod: Manifest) -> str:
+    """The workload as which a Pod of a run's own calls; empty for every other Pod."""
+    return annotations_of(pod).get(CALLER, "")
+
+
 def _ready(pod: Manifest) -> bool:
+    """A caller is never ready, so that nobody is sent to it; its proxy answers when its containers are."""
+    wanted = "ContainersReady" if calls_as(pod) else "Ready"
     conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions) and living(pod)
+    return any(one.get("type") == wanted and one.get("status") == "True" for one in conditions) and living(pod)

@@ -85,9 +85,10 @@ class Objects:
         seconds = {"gracePeriodSeconds": grace} if grace is not None else {}
         self._api.call("DELETE", self._kinds.path(ref), {**seconds, "preconditions": {"uid": uid}})
 
-    def dry_run(self, changes: Sequence[Change]) -> None:
+    def dry_run(self, changes: Sequence[Change]) -> dict[Ref, Manifest]:
         """See ``Mesh``: the API server's own dry run, admission webhooks with it. Edits of one object add up. Who makes
-        something must be allowed to look at it and to delete it, too: else it could not be put back.
+        something must be allowed to look at it and to delete it, too: else it could not be put back. The objects as the
+        server would store them.
         """
         made: dict[Ref, Manifest] = {}
         for change in changes:
@@ -106,6 +107,7 @@ class Objects:
             made[ref] = copy.deepcopy(edited(found, change))
             if "uid" in made[ref]["metadata"]:  # else it is to be created, and stands nowhere yet
                 self._write("PUT", self._kinds.path(ref), made[ref], dry=True)
+        return made
 
     def may_delete(self, ref: Ref) -> None:
         """Raises Forbidden where an object that is not there yet could not be read or deleted."""

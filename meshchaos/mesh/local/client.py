@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from meshchaos.errors import NotLive
+from meshchaos.errors import NotFound, NotLive
 from meshchaos.mesh import changes as change_forms
 from meshchaos.mesh.changes import Change
 from meshchaos.mesh.local import runtime
@@ -24,7 +24,7 @@ from meshchaos.mesh.local.wire import Connection
 from meshchaos.mesh.local.world import DOMAIN, RESTART_AFTER, ROOT_NAMESPACE, TRUST_DOMAIN, LocalReplica, World
 from meshchaos.mesh.objects import Manifest, Ref
 from meshchaos.mesh.proxy_marks import CERTIFICATE, UPDATES
-from meshchaos.mesh.seam import Confirmation, Entry, Proxy, Snapshot
+from meshchaos.mesh.seam import Call, Caller, Confirmation, Entry, Proxy, Snapshot
 
 _WRITE_TIMEOUT = 60.0
 
@@ -165,6 +165,17 @@ class LocalMesh:
         if source == "outside":
             self._connection.call("plain_side", timeout=_WRITE_TIMEOUT)
         return found
+
+    def callers(self, calls: Sequence[Call]) -> Mapping[str, tuple[str, ...]]:
+        """See ``Mesh``: every sidecar is reached from here."""
+        return {}
+
+    def deploy(self, callers: Sequence[str], tick: Callable[[], None]) -> None:
+        """See ``Mesh``: there are none."""
+
+    def caller(self, at: str) -> Caller:
+        """See ``Mesh``."""
+        raise NotFound(f"the local mesh has no client {at!r}: every sidecar is reached from here")
 
     def trouble(self) -> list[str]:
         """See ``Mesh``."""
