@@ -93,13 +93,15 @@ class FakeApi:
     those of them that change something.
 
     ``ahead`` is called before a request is looked at and may say how it fails; ``behind`` after it was carried out and
-    before it is answered; ``settle`` after each write, and stands for the cluster's controllers.
+    before it is answered; ``settle`` after each write, and stands for the cluster's controllers; ``admit`` may change
+    what is created, also in a dry run, as admission webhooks do.
     """
 
     def __init__(self) -> None:
         self.ahead: Callable[[Asked], Failure | None] = nobody
         self.behind: Callable[[Asked], object] = nobody
         self.settle: Callable[[FakeApi], object] = lambda api: None
+        self.admit: Callable[[dict[str, Any]], dict[str, Any]] = lambda manifest: manifest
         self.objects: dict[tuple[str, str, str], dict[str, Any]] = {}
         self.requests: list[str] = []
         self.written: list[str] = []
@@ -211,6 +213,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
                 status, form = _carry_out(api, method, parts.path, query=query, body=body, headers=self.headers)
                 if asked.writes:
                     api.settle(api)
+                    _collect(api)
                 api.behind(asked)
             if failure is not None and failure.late:
                 time.sleep(failure.late)
@@ -255,6 +258,7 @@ def _carry_out(
     if method == "POST":
         if there is not None:
             return 409, _status(409, "AlreadyExists")
+        body = api.admit(body)
         if dry:
             return 201, body
         return 201, api.put(plural, body)
@@ -273,6 +277,15 @@ def _carry_out(
         return 200, _status(200, "")
     del api.objects[key]
     return 200, _status(200, "")
+
+
+def _collect(api: FakeApi) -> None:
+    """What belongs to an object that is gone goes, too."""
+    there = {one["metadata"]["uid"] for one in api.objects.values()}
+    for key, one in list(api.objects.items()):
+        owners = [owner["uid"] for owner in one["metadata"].get("ownerReferences") or () if "uid" in owner]
+        if owners and not there & set(owners):
+            del api.objects[key]
 
 
 def _list(api: FakeApi, plural: str, namespace: str, query: dict[str, str]) -> dict[str, Any]:

@@ -23,7 +23,9 @@ from meshchaos.mesh.kubernetes import running
 from meshchaos.mesh.kubernetes.client import KubernetesMesh
 from meshchaos.mesh.kubernetes.live import Sign
 from meshchaos.mesh.seam import Confirmation
+from meshchaos.run.callers import with_callers
 from meshchaos.run.catalog import open_catalog
+from meshchaos.run.clock import SystemClock
 from meshchaos.run.engine import Engine
 from meshchaos.run.fitting import refuse_unfit
 from meshchaos.run.healing import refuse_held
@@ -31,7 +33,7 @@ from meshchaos.run.loads import entries_of
 from meshchaos.run.meshes import cluster_spec
 from meshchaos.run.plan import make_plan, namespace_of
 from meshchaos.run.result import Result
-from meshchaos.run.rooms import Rooms
+from meshchaos.run.rooms import Observer, Rooms, Scene
 from meshchaos.run.vocabulary import load_kinds
 from tests.fakes import FakeClock, FakeLoad, FakeProver
 
@@ -67,15 +69,19 @@ def run(
     config: Path,
     folder: Path,
     *,
-    clock: FakeClock | None = None,
+    clock: FakeClock | SystemClock | None = None,
     run_id: str = RUN_ID,
     behaviour: Callable[[float], tuple[int, float]] | None = None,
     handlers: Sequence[Any] = (),
     signalled: Callable[[], str | None] = lambda: None,
     guarded: bool = False,
     slos: Mapping[str, Any] | None = None,
+    observers: Callable[[Scene], Sequence[Observer]] = lambda scene: (),
+    calling: bool = False,
 ) -> Result:
-    """One run of the one experiment in ``file``. Raises as the planning does; no error of the mesh."""
+    """One run of the one experiment in ``file``. ``calling``: with Pods for what is not sent from here.
+    Raises as the planning does; no error of the mesh.
+    """
     clock = clock or FakeClock()
     Blind.now = clock.now  # type: ignore[method-assign]
     catalog = open_catalog(config=config, mesh="real")
@@ -88,12 +94,14 @@ def run(
         entries = entries_of(experiment, mesh.entry, namespace_of(experiment, snapshot))
         plan = make_plan(experiment, snapshot, catalog.kinds, slos=slos or {}, run_id=run_id, seed=1, entries=entries)
         refuse_unfit(plan, mesh)
+        plan = with_callers(plan, mesh) if calling else plan
         more = (behaviour,) if behaviour is not None else ()
         rooms = Rooms(
             driver=lambda load, limit: FakeLoad(load, clock, *more),
             prover=lambda mesh, placement, run_id: FakeProver(placement.share or 1.0),
             log_headers=lambda placements: (),
             probe=lambda load, timeout: None,
+            observers=observers,
         )
         return Engine(
             plan=plan,

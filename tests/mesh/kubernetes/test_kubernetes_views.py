@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshchaos.errors import UserError
-from meshchaos.mesh.kubernetes.entry import entry_for
+from meshchaos.mesh.kubernetes.entry import away, entry_for
 from meshchaos.mesh.kubernetes.views import living, replica_of, workloads_of
 from meshchaos.mesh.objects import Manifest
 from meshchaos.mesh.seam import Snapshot
@@ -130,7 +130,7 @@ def test_from_outside_to_the_service() -> None:
             r"no gateway that was found serves elsewhere.org on port 80; .*\*.example on",
         ),
         ("outside", "http://web:81/", r"Service web.shop has no port 81; it has 8000"),
-        ("web", "http://web:8000/", "from: web: calls with a workload's identity are not built yet"),
+        ("wep", "http://web:8000/", r"there is no workload 'wep' in namespace shop"),
         ("gateway", "ftp://a/", "is not a URL of the form"),
     ],
 )
@@ -143,3 +143,24 @@ def test_a_service_without_an_address() -> None:
     headless = service("h", "shop", "web", 8000, spec={"clusterIP": "None"})
     with pytest.raises(UserError, match=r"Service h.shop has no address of its own"):
         entry_for(snapshot(headless), "outside", "http://h:8000/", "shop")
+
+
+def test_from_a_workload_by_a_pod_with_its_identity() -> None:
+    headless = service("h", "shop", "web", 8000, spec={"clusterIP": "None"})
+    mesh = snapshot(service("web", "shop", "web", 8000), headless)
+    found = entry_for(mesh, "web", "http://web:8000/x", "shop")
+    assert (found.address, found.host, found.proxied, found.at) == ("10.9.0.1:8000", "web:8000", False, "web.shop")
+    assert found.words == "from a Pod with the identity of web.shop, through its sidecar"
+    assert entry_for(mesh, "web", "http://h:8000/", "shop").address == "h:8000", "looked up in the Pod"
+    with pytest.raises(UserError, match=r"Service web.shop has no port 81; it has 8000"):
+        entry_for(mesh, "web", "http://web:81/", "shop")
+
+
+def test_a_machine_that_reaches_nothing_sends_from_a_pod_without_a_sidecar() -> None:
+    front = service("front", "shop", "web", 8000)
+    balanced = {**front, "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}}
+    mesh, url = snapshot(balanced), "http://front:8000/"
+    here = entry_for(mesh, "outside", url, "shop")
+    found = away(here, "outside", mesh, url, "shop")
+    assert (here.address, found.address, found.at) == ("203.0.113.7:8000", "10.9.0.1:8000", "outside.shop")
+    assert found.words.endswith("to front.shop:8000, from a Pod without a sidecar")
