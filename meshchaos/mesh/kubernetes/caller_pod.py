@@ -150,6 +150,7 @@ def _container(image: str) -> dict[str, Any]:
         "name": CONTAINER,
         "image": image,
         "command": ["python", "-m", "meshchaos.run.agent", str(PORT), "/tmp"],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "env": [{"name": "HOME", "value": "/tmp"}, {"name": "PYTHONUNBUFFERED", "value": "1"}],
         "resources": {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": "1Gi"}},
         "securityContext": {

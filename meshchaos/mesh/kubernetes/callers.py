@@ -185,7 +185,7 @@ def _state(pod: Manifest) -> tuple[bool, str, bool]:
     if (conditions.get("ContainersReady") or {}).get("status") == "True":
         return True, "", False
     if status.get("phase") in ("Failed", "Succeeded"):
-        return False, f"it has ended: {status.get('message') or status.get('reason') or status['phase']}", True
+        return False, f"it has ended: {_last_words(status)}", True
     for one in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         waiting = (one.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in _HOPELESS:
@@ -195,3 +195,14 @@ def _state(pod: Manifest) -> tuple[bool, str, bool]:
     if scheduled.get("status") == "False":
         return False, f"{scheduled.get('reason')}: {scheduled.get('message')}", False
     return False, "", False
+
+
+def _last_words(status: Manifest) -> str:
+    """Of a Pod that ended: what its containers left, which is the end of their log where they failed."""
+    for one in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        ended = (one.get("state") or {}).get("terminated") or {}
+        if ended.get("exitCode"):
+            lines = str(ended.get("message") or "").split("\n")
+            last = next((line.strip() for line in reversed(lines) if line.strip()), str(ended.get("reason") or ""))
+            return f"container {one.get('name')} with exit code {ended['exitCode']}{f': {last}' if last else ''}"
+    return str(status.get("message") or status.get("reason") or status["phase"])

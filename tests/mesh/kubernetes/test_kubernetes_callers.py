@@ -264,6 +264,9 @@ def test_what_cannot_be_is_said_at_its_place_before_anything_is_done(
     assert state(api) == before
 
 
+FELL_OVER = {"exitCode": 127, "reason": "Error", "message": "starting\npython: cannot open shared object file\n"}
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [
@@ -273,6 +276,10 @@ def test_what_cannot_be_is_said_at_its_place_before_anything_is_done(
             "container meshchaos: ErrImagePull",
         ),
         ({"phase": "Failed", "message": "The node was low on memory."}, "it has ended: The node was low on memory."),
+        (
+            {"phase": "Failed", "containerStatuses": [{"name": "meshchaos", "state": {"terminated": FELL_OVER}}]},
+            "it has ended: container meshchaos with exit code 127: python: cannot open shared object file",
+        ),
     ],
 )
 def test_a_pod_that_does_not_start_ends_the_run_and_goes(
