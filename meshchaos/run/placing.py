@@ -69,12 +69,15 @@ def place(
             steps = tuple(kind.place(step.spec, snapshot, context) for step in fault.ramp)
         ones.append(_One(fault, kind, placement, steps, fault.window(length)))
     placements = _together(experiment, ones, run_id)
+    combined = {placement.id: placement for placement in placements}
     for position, one in enumerate(ones):
+        later = combined.get(one.placement.id, one.placement)
         for other in ones[:position]:
             if _overlap(one.when, other.when):
+                earlier = combined.get(other.placement.id, other.placement)
                 with at_place(one.fault.where):
-                    refuse_crossing(other.placement, one.placement)
-                    refuse_masked(other.placement, one.placement)
+                    refuse_crossing(earlier, later)
+                    refuse_masked(earlier, later)
     present = {ref_of(manifest): manifest for manifest in snapshot.objects}
     timings = {
         one.placement.id: Timing(
