@@ -104,7 +104,7 @@ class MutualTlsCheck:
             who = f"as {line.peer}" if line.peer else "in plaintext, without any identity"
             text = (
                 f"{when} {len(wrong):,} of {words.plural(n, 'request')} arrived otherwise, the first at "
-                f"{wrong[0].proxy} {who}: {line.method} {line.path}"
+                f"{wrong[0].proxy} {who}: {line.method} {line.path}{_by_whom(wrong[0])}"
             )
             return self._found(Verdict.FAIL, text, n)
         # Plaintext that was taken somewhere outweighs what is not known elsewhere.
@@ -159,6 +159,11 @@ def _arrived(one: EdgeLine) -> bool:
 
 def _fits(one: EdgeLine, expected: frozenset[str] | None) -> bool:
     return one.line.peer in expected if expected is not None else one.line.peer.startswith("spiffe://")
+
+
+def _by_whom(one: EdgeLine) -> str:
+    """Who made it, where that is this run: another expectation's probes are arrivals like any other."""
+    return ", on account of a probe that another expectation makes" if is_probe(one.line.request_id) else ""
 
 
 def _taken(probe: Probe, seen: Witness) -> str:

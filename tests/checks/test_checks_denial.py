@@ -211,6 +211,25 @@ def test_mutual_tls(peers: list[str], accepted: bool, looks: bool, verdict: Verd
     assert words in found.reason
 
 
+def test_a_wrong_arrival_that_another_expectations_probe_caused_is_said_to_be_so() -> None:
+    wanted = expectation("mutualTLS", build(MUTUAL_TLS.kind, {"to": "api"}))
+    (check,) = MUTUAL_TLS.checks(wanted, context(wanted, lengths=(("observe", 20),), faults=False, loads=()))
+    server = Peer("api-1.shop", "api", "127.64.0.2")
+    record = EdgeRecord(check.arrivals, "api", "shop", "api.shop", 80, (80,), (), (), (server,))
+    cells = (Cell("outside", "api.shop:80", "GET", "/", "http://api:80/"),)
+
+    def reason(who: str) -> str:
+        edge = Edge(record, (), (logged(who, T0 + 1, **THROUGH, peer=""),))
+        probed = {check.ask: Probed(ProbeRecord(check.ask, cells), ())}
+        history = History(phases(observe=20), (), {}, (), 0.95, edges={check.arrivals: edge}, probes=probed)
+        found = check.judge(history, alpha=0.05)
+        assert found.verdict is Verdict.FAIL
+        return found.reason
+
+    assert reason(probe_id(RUN, 7, 1)).endswith("GET /, on account of a probe that another expectation makes")
+    assert reason(request_id(RUN, 0, 1)).endswith("without any identity: GET /")
+
+
 def test_plaintext_taken_at_one_service_outweighs_too_few_probes_of_another() -> None:
     wanted = expectation("mutualTLS", build(MUTUAL_TLS.kind, {"all": True}))
     (check,) = MUTUAL_TLS.checks(wanted, context(wanted, lengths=(("observe", 20),), faults=False, loads=()))
