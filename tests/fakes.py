@@ -163,6 +163,7 @@ class FakeMesh:
             self._did("dry run")
 
     def observe(self, headers: Sequence[str]) -> None:
+        assert self.open_entries, "a mesh may be changed for it"
         self._did("observe")
 
     def kill(self, replicas: Sequence[str], what: str) -> None:

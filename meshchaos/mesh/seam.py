@@ -225,8 +225,8 @@ class Mesh(Protocol):
         """
 
     def observe(self, headers: Sequence[str]) -> None:
-        """Makes every proxy log what evidence needs, these request headers with it. Before the warm-up:
-        listeners may be replaced by it.
+        """Makes every proxy log what evidence needs, these request headers with it. Under the journal: the mesh may
+        have to be changed for it. Before the warm-up: listeners may be replaced by it.
         """
 
     def kill(self, replicas: Sequence[str], what: Literal["pod", "app", "proxy"]) -> None:

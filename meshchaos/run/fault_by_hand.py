@@ -123,9 +123,9 @@ class FaultByHand:
             self._faults = self._fault_set(placements, run_id, clock)
             hand.active = self
             try:
-                hand.mesh.observe(hand.rooms.log_headers(placements))
                 changes = [change for placement in placements for change in placement.changes]
                 hand.mesh.journal.open(run_id, this_process(), changes, LIFETIME)
+                hand.mesh.observe(hand.rooms.log_headers(placements))
                 for placement in placements:
                     self._provers[placement.id] = hand.rooms.prover(hand.mesh, placement, run_id)
                     self._faults.apply(placement)

@@ -47,7 +47,7 @@ def test_live_inside_and_proved_on_leaving(hands: Hands) -> None:
         assert entry.expires - entry.opened == 600
         assert not hands.untouched()
     calls = hands.mesh.calls
-    assert calls.index("observe") < calls.index("journal.open") < calls.index("replace ratings")
+    assert calls.index("journal.open") < calls.index("observe") < calls.index("replace ratings")
     assert calls.index("confirm gone") < calls.index("journal.close")
     assert fault.record.gone_at is not None
     assert fault.record.injections[0].injected == 500
