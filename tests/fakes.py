@@ -89,6 +89,10 @@ class FakeMesh:
     ephemeral = False
 
     @property
+    def healers(self) -> tuple[str, ...]:
+        return ("somebody",)
+
+    @property
     def journal(self) -> FakeMesh:
         return self
 

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from meshchaos.errors import FileError, UserError
-from meshchaos.experiment.config_document import ConfigDoc, LocalDoc, MeshDoc, SafetyDoc, SloDoc, WorkloadDoc
+from meshchaos.experiment.config_document import (
+    ConfigDoc,
+    KubernetesDoc,
+    LocalDoc,
+    MeshDoc,
+    SafetyDoc,
+    SloDoc,
+    WorkloadDoc,
+)
 from meshchaos.experiment.model import Issuer, Secret, Slo, TextOrSecret, Where
 from meshchaos.experiment.problems import Problems, unknown
 from meshchaos.experiment.secrets import located
@@ -94,12 +102,19 @@ class PrometheusConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class HealerConfig:
+    service_account: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
 class KubernetesMeshConfig:
     context: str
     namespaces: tuple[str, ...] = ()
     kubeconfig: Path | None = None
     gateway: GatewayConfig | None = None
     image: str | None = None
+    healer: HealerConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +230,17 @@ def _mesh(name: str, doc: MeshDoc, problems: Problems, folder: Path) -> MeshConf
             _path(doc.kubernetes.kubeconfig, folder),
             gateway,
             doc.kubernetes.image,
+            _healer(doc.kubernetes),
         )
     return MeshConfig(name, kind, prometheus, problems.where(loc), _safety(doc.safety or SafetyDoc()))
+
+
+def _healer(doc: KubernetesDoc) -> HealerConfig | None:
+    if doc.healer is None:
+        return None
+    image = doc.healer.image or doc.image
+    assert image is not None  # its document was checked
+    return HealerConfig(doc.healer.service_account, image)
 
 
 def _safety(doc: SafetyDoc) -> Safety:

@@ -150,6 +150,14 @@ class LocalDoc:
 
 
 @spec
+class HealerDoc:
+    """A Job in the cluster that puts back what a run changed when the runner and its machine are gone."""
+
+    service_account: Annotated[Text, About("in the mesh's first namespace; `meshchaos rbac` prints it and its Roles")]
+    image: Annotated[Text | None, About("with meshchaos in it, where it is another than the mesh's")] = None
+
+
+@spec
 class KubernetesDoc:
     """A cluster, by a context of the kubeconfig."""
 
@@ -159,6 +167,11 @@ class KubernetesDoc:
     image: Annotated[Text | None, About("with meshchaos in it, for Pods that send load and probes in the cluster")] = (
         None
     )
+    healer: Annotated[HealerDoc | None, About("a Job that heals, beside the process on the runner's machine")] = None
+
+    def check(self) -> None:
+        if self.healer is not None and self.healer.image is None and self.image is None:
+            raise ValueError("healer needs an image with meshchaos in it: name one by `image`")
 
 
 @spec

@@ -200,6 +200,10 @@ class Mesh(Protocol):
     def journal(self) -> Journal:
         """The mesh's lock and undo records; outlives this process, and something else expires them."""
 
+    @property
+    def healers(self) -> tuple[str, ...]:
+        """Who puts back what a run changed when it dies, in words. Raises MeshError."""
+
     def versions(self) -> Mapping[str, str]:
         """Of what the mesh is made: ``{"envoy": "1.40.0", ...}``."""
 
@@ -254,8 +258,10 @@ class Mesh(Protocol):
         """
 
     def deploy(self, callers: Sequence[str], tick: Callable[[], None]) -> None:
-        """Makes them, under the journal and before ``observe``; they go when it is closed. Returns when they take
-        questions; ``tick`` is called now and then meanwhile, and may raise. Raises MeshError, NotLive.
+        """Makes what a run needs there, under the journal and before anything else is changed: these callers, and
+        whoever puts things back when this process dies, where that is not there anyway. They go when the journal is
+        closed. Returns when they are ready; ``tick`` is called now and then meanwhile, and may raise. Raises MeshError,
+        NotLive.
         """
 
     def caller(self, at: str) -> Caller:

@@ -131,6 +131,13 @@ def _files(folder: Path, beside: Path) -> list[tuple[str, str]]:
 
 
 def _healed(result: Result) -> str:
+    found = _put_back(result)
+    if not result.healers:
+        return found
+    return f"{found} Had the run died, it would have been put back by {' and by '.join(result.healers)}."
+
+
+def _put_back(result: Result) -> str:
     if result.leftovers:
         return "Not everything that was changed could be put back: see above."
     if result.healed:

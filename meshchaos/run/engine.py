@@ -270,10 +270,8 @@ class Engine:
         return self.rooms.away(self.mesh.caller(at), load, tightest) if at else self.rooms.driver(load, tightest)
 
     def _deploy(self, watch: Watch) -> None:
-        """The callers; while they start, the journal is renewed and a signal is heard."""
-        if not self.plan.callers:
-            return
-        self.standing.state = "waiting for the Pods that call; no fault is applied"
+        """The callers, and who heals; while they start, the journal is renewed and a signal is heard."""
+        self.standing.state = "waiting for the run's own Pods; no fault is applied"
 
         def tick() -> None:
             watch.stop()
@@ -380,6 +378,7 @@ class Engine:
             source=experiment.where.file,
             lines=tuple(expectation.where.line for expectation in experiment.expect),
             overrides=hide(experiment.overrides, self._secrets),
+            healers=self.mesh.healers,
         )
 
     def _write_experiment(self) -> None:

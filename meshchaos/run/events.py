@@ -40,6 +40,8 @@ class RunStarted(Event):
     """The file that the experiment came from, and the line of each expectation in it, in their order."""
     lines: tuple[int, ...] = ()
     overrides: tuple[tuple[str, str, Any], ...] = ()
+    healers: tuple[str, ...] = ()
+    """Who puts everything back when the run dies."""
     loads: tuple[str, ...] = ()
     meshchaos: str = ""
 

@@ -125,6 +125,7 @@ class FaultByHand:
             try:
                 changes = [change for placement in placements for change in placement.changes]
                 hand.mesh.journal.open(run_id, this_process(), changes, LIFETIME)
+                hand.mesh.deploy((), self._tick)
                 hand.mesh.observe(hand.rooms.log_headers(placements))
                 for placement in placements:
                     self._provers[placement.id] = hand.rooms.prover(hand.mesh, placement, run_id)
@@ -200,6 +201,12 @@ class FaultByHand:
             live_deadline=_LIVE,
             gone_deadline=_GONE,
         )
+
+    def _tick(self) -> None:
+        """While the mesh gets ready."""
+        assert self._faults is not None
+        self._faults.stop()
+        self._faults.tick()
 
     def _vanished(self) -> str | None:
         """Who took it away while the test believed it to be live."""

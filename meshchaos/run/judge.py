@@ -97,6 +97,7 @@ def judge_run(
         healed=healed,
         leftovers=leftovers,
         overrides=started.overrides,
+        healers=started.healers,
         warnings=tuple(event.message for event in of_kind(found, events.Warned)),
         source=started.source,
         folder=folder,

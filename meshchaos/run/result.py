@@ -60,6 +60,8 @@ class Result:
     warnings: tuple[str, ...]
     source: str
     folder: Path
+    healers: tuple[str, ...] = ()
+    """Who would have put everything back had the run died."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON data; times as ISO 8601 in UTC, durations in seconds, shares 0..1."""
@@ -77,6 +79,7 @@ class Result:
             "seed": self.seed,
             "confidence": self.confidence,
             "versions": dict(self.versions),
+            "healers": list(self.healers),
             "started": iso(self.started),
             "finished": iso(self.finished),
             "phases": [_phase(count) for count in self.phases],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from meshchaos.errors import UserError
+from meshchaos.experiment.config import KubernetesMeshConfig
 from meshchaos.experiment.model import Experiment
 from meshchaos.mesh.changes import Change
 from meshchaos.mesh.objects import Manifest
@@ -18,18 +20,27 @@ def rights(catalog: Catalog, experiments: Sequence[Experiment]) -> list[Manifest
     names = sorted({catalog.mesh_name(one) for one in experiments})
     if len(names) > 1:
         raise UserError(f"these experiments are for several meshes ({', '.join(names)}): choose one by --mesh")
-    if cluster_spec(catalog.config, names[0]) is None:
+    spec = cluster_spec(catalog.config, names[0])
+    if spec is None:
         raise UserError(f"mesh {names[0]} is a local one: it knows no rights")
     from meshchaos.mesh.kubernetes.client import KubernetesMesh
 
     changes: list[Change] = []
     killed: set[str] = set()
     callers: set[str] = set()
-    with make_suite(catalog, experiments) as suite:
+    with make_suite(_before_its_healer(catalog, names[0]), experiments) as suite:
         for experiment in experiments:
             plan, mesh = suite.plan(experiment)
             changes += plan.changes
             callers |= set(plan.callers)
             killed |= {one.kill.namespace for one in plan.placements if one.kill is not None}
         assert isinstance(mesh, KubernetesMesh)
-        return mesh.rights(changes, killed, callers)
+        return mesh.rights(changes, killed, callers, spec.healer)
+
+
+def _before_its_healer(catalog: Catalog, name: str) -> Catalog:
+    """As if the mesh had none: its ServiceAccount is what is going to be made."""
+    mesh = catalog.config.mesh(name)
+    assert isinstance(mesh.kind, KubernetesMeshConfig)
+    plain = replace(mesh, kind=replace(mesh.kind, healer=None))
+    return replace(catalog, config=replace(catalog.config, meshes={**catalog.config.meshes, name: plain}))

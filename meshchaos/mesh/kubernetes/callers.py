@@ -16,6 +16,7 @@ from meshchaos.mesh.changes import Change, Create
 from meshchaos.mesh.kubernetes import caller_pod
 from meshchaos.mesh.kubernetes.api import Api
 from meshchaos.mesh.kubernetes.journal import KubernetesJournal
+from meshchaos.mesh.kubernetes.starting import state_of
 from meshchaos.mesh.kubernetes.views import has_proxy
 from meshchaos.mesh.kubernetes.writing import Objects
 from meshchaos.mesh.objects import Manifest, Ref, annotations_of
@@ -27,19 +28,6 @@ _ANSWER: Final = 20.0
 """Seconds until one that is ready answers: Python has to start."""
 _GONE: Final = 20.0
 _LOOK: Final = 0.2
-_HOPELESS: Final = frozenset(
-    {
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "ErrImageNeverPull",
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "RunContainerError",
-        "CrashLoopBackOff",
-    }
-)
-"""Reasons of a container that waits for what does not come by itself."""
 
 
 class Callers:
@@ -136,7 +124,7 @@ class Callers:
             found = self._objects.stored(ref)
             if found is None:
                 raise MeshError(f"{ref} was deleted by somebody while it started")
-            ready, why, hopeless = _state(found)
+            ready, why, hopeless = state_of(found)
             if ready:
                 return
             if hopeless or time.monotonic() >= end:
@@ -176,33 +164,3 @@ def _require_proxy(at: str, made: Manifest) -> None:
             f"a Pod that calls as {at} would get no sidecar: no webhook of Istio's looks at namespace "
             f"{at.rpartition('.')[2]}, so it would have no identity; label it istio-injection: enabled"
         )
-
-
-def _state(pod: Manifest) -> tuple[bool, str, bool]:
-    """Whether its containers are ready, else why not, and whether it is no use to wait."""
-    status = pod.get("status") or {}
-    conditions = {one.get("type"): one for one in status.get("conditions") or ()}
-    if (conditions.get("ContainersReady") or {}).get("status") == "True":
-        return True, "", False
-    if status.get("phase") in ("Failed", "Succeeded"):
-        return False, f"it has ended: {_last_words(status)}", True
-    for one in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-        waiting = (one.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in _HOPELESS:
-            words = " ".join(str(waiting.get("message") or "").split())
-            return False, f"container {one.get('name')}: {waiting['reason']}{f': {words}' if words else ''}", True
-    scheduled = conditions.get("PodScheduled") or {}
-    if scheduled.get("status") == "False":
-        return False, f"{scheduled.get('reason')}: {scheduled.get('message')}", False
-    return False, "", False
-
-
-def _last_words(status: Manifest) -> str:
-    """Of a Pod that ended: what its containers left, which is the end of their log where they failed."""
-    for one in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-        ended = (one.get("state") or {}).get("terminated") or {}
-        if ended.get("exitCode"):
-            lines = str(ended.get("message") or "").split("\n")
-            last = next((line.strip() for line in reversed(lines) if line.strip()), str(ended.get("reason") or ""))
-            return f"container {one.get('name')} with exit code {ended['exitCode']}{f': {last}' if last else ''}"
-    return str(status.get("message") or status.get("reason") or status["phase"])

@@ -15,17 +15,17 @@ from meshchaos.mesh.kubernetes.caller_pod import counted_by
 from meshchaos.mesh.kubernetes.callers import Callers
 from meshchaos.mesh.kubernetes.confirming import Known
 from meshchaos.mesh.kubernetes.entry import away, entry_for
+from meshchaos.mesh.kubernetes.guards import Guards
 from meshchaos.mesh.kubernetes.journal import Hooks, KubernetesJournal
 from meshchaos.mesh.kubernetes.kinds import Kinds
 from meshchaos.mesh.kubernetes.live import Sign, footprint, has_footprint, signs_of
 from meshchaos.mesh.kubernetes.observing import log_filters, log_name, mark
 from meshchaos.mesh.kubernetes.reach import Reach
 from meshchaos.mesh.kubernetes.reading import Reader
-from meshchaos.mesh.kubernetes.rights import roles
+from meshchaos.mesh.kubernetes.rights import healer_account, roles
 from meshchaos.mesh.kubernetes.running import Running
-from meshchaos.mesh.kubernetes.spec import ClusterSpec
+from meshchaos.mesh.kubernetes.spec import ClusterSpec, HealerSpec
 from meshchaos.mesh.kubernetes.status import Forbidden
-from meshchaos.mesh.kubernetes.watchdog import Watchdog
 from meshchaos.mesh.kubernetes.writing import Objects
 from meshchaos.mesh.objects import Manifest, Ref
 from meshchaos.mesh.seam import Call, Caller, Confirmation, Entry, Proxy, Snapshot
@@ -54,8 +54,7 @@ class KubernetesMesh:
         self._objects = Objects(api, kinds, self._before_write, self._journal.held)
         self._callers = Callers(api, self._objects, self._journal, spec.image)
         self._reach = Reach()
-        self._guarded = guarded
-        self._watchdog: Watchdog | None = None
+        self._guards = Guards(spec, api, kinds, logs, guarded=guarded)
         self._observed: list[Change] = []
         self._known: dict[Ref, Known] = {}
         self._snapshot: Snapshot | None = None
@@ -88,6 +87,11 @@ class KubernetesMesh:
     def journal(self) -> KubernetesJournal:
         """See ``Mesh``."""
         return self._journal
+
+    @property
+    def healers(self) -> tuple[str, ...]:
+        """See ``Mesh``."""
+        return self._guards.words(self._snapshot or self.snapshot())
 
     def versions(self) -> Mapping[str, str]:
         """See ``Mesh``: what can be found out without asking for more rights."""
@@ -124,6 +128,7 @@ class KubernetesMesh:
 
     def dry_run(self, changes: Sequence[Change]) -> None:
         """See ``Mesh``."""
+        self._guards.require_fit()
         self._objects.dry_run(changes)
 
     def observe(self, headers: Sequence[str]) -> None:
@@ -207,9 +212,17 @@ class KubernetesMesh:
         return {at: tuple(counted_by(at, snapshot)) for at in places}
 
     def deploy(self, callers: Sequence[str], tick: Callable[[], None]) -> None:
-        """See ``Mesh``."""
+        """See ``Mesh``. Whoever heals is there ahead of them."""
+        run_id = self._journal.holder
+        assert run_id is not None
+        snapshot = self._snapshot or self.snapshot()
+        if self._guards.wants_job:
+            logging = log_filters(run_id, snapshot.workloads, (), snapshot.root_namespace)
+            calling = {at.rpartition(".")[2] for at in callers}
+            changes = [*self._journal.recorded, *(change for change in logging if self._may_log(change))]
+            self._guards.deploy(self._journal, changes, calling, tick)
         if callers:
-            self._callers.deploy(callers, self._snapshot or self.snapshot(), tick)
+            self._callers.deploy(callers, snapshot, tick)
 
     def caller(self, at: str) -> Caller:
         """See ``Mesh``."""
@@ -242,14 +255,26 @@ class KubernetesMesh:
         """See ``Mesh``: a cluster plays no issuer."""
         return {}
 
-    def rights(self, changes: Iterable[Change], killed: Iterable[str], callers: Iterable[str] = ()) -> list[Manifest]:
-        """Roles of whoever makes these changes by a run, ends Pods in namespaces ``killed``, and has these callers."""
+    def rights(
+        self,
+        changes: Iterable[Change],
+        killed: Iterable[str],
+        callers: Iterable[str] = (),
+        healer: HealerSpec | None = None,
+    ) -> list[Manifest]:
+        """Roles of whoever makes these changes by a run, ends Pods in namespaces ``killed``, and has these callers;
+        with them those of the Job that heals, where there is to be one.
+        """
+        mesh, changes = self._snapshot or self.snapshot(), list(changes)
         calling = {at.rpartition(".")[2] for at in callers}
-        return roles(self._kinds, self._snapshot or self.snapshot(), changes, killed, "meshchaos", calling=calling)
+        found = roles(self._kinds, mesh, changes, killed, "meshchaos", calling=calling, healer=healer is not None)
+        if healer is not None:
+            found += healer_account(self._kinds, mesh, changes, healer.service_account, calling=calling)
+        return found
 
     def close(self) -> None:
         """See ``Mesh``. Idempotent. What a run could not put back is tried once more by its watchdog."""
-        self.unguard()
+        self._guards.let_go()
         self._callers.close()
         self._running.close()
         self._api.close()
@@ -274,19 +299,7 @@ class KubernetesMesh:
         """Raises Locked when the run does not hold the mesh any more, MeshError when nobody would put it back."""
         self._remember(ref)
         self._journal.require()
-        if self._watchdog is not None:
-            self._watchdog.ready()
-
-    def guard(self, run_id: str) -> None:
-        """Whoever puts things back when we die begins to watch."""
-        if self._guarded:
-            self._watchdog = Watchdog.start(self._spec, run_id, self._logs)
-
-    def unguard(self) -> None:
-        """The run is over."""
-        watchdog, self._watchdog = self._watchdog, None
-        if watchdog is not None:
-            watchdog.release()
+        self._guards.require(self._journal.holder)
 
     def recall(self, run_id: str) -> None:
         """Takes back the Pods that called for the run. Raises MeshError where that cannot be done."""
@@ -335,11 +348,11 @@ class _Around(Hooks):
         self._mesh = mesh
 
     def opening(self, run_id: str) -> None:
-        self._mesh.guard(run_id)
+        self._mesh._guards.start(run_id)
 
     def closing(self, run_id: str) -> None:
         self._mesh.recall(run_id)
         self._mesh.unobserve(run_id)
 
     def closed(self, run_id: str) -> None:
-        self._mesh.unguard()
+        self._mesh._guards.release(run_id)

@@ -92,6 +92,8 @@ class KubernetesJournal:
         """When ours ends unless it is renewed (monotonic s)."""
         self._lifetime = 0.0
         self._records = 0
+        self.recorded: list[Change] = []
+        """Of the run that opened it here."""
         self.holder: str | None = None
         """The run that opened it here, in whose name this process writes until it is closed."""
 
@@ -109,10 +111,16 @@ class KubernetesJournal:
             for namespace in places:
                 self._leases[namespace] = self._take(namespace, run_id, owner, lifetime, places)
             self.holder, self._until, self._lifetime, self._records = run_id, asked + lifetime, lifetime, 0
+            self.recorded = []
             self.add(changes)
         except MeshError:
             self.close(run_id)
             raise
+
+    @property
+    def lease(self) -> Manifest:
+        """That which this process holds in its home."""
+        return self._leases[self._home]
 
     def add(self, changes: Sequence[Change]) -> None:
         """More changes of the run that holds it, durable when this returns. Raises Locked, Refused, MeshError."""
@@ -126,6 +134,7 @@ class KubernetesJournal:
                 last = start + PART_SIZE >= len(text)
                 self._write_record(self.holder, part, text[start : start + PART_SIZE], last)
             self._records += 1
+            self.recorded.append(change)
 
     def renew(self, run_id: str, lifetime: float) -> None:
         """See ``Journal``."""

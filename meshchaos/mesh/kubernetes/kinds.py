@@ -27,6 +27,7 @@ GROUPS: Final = {
     "AuthorizationPolicy": _SECURITY,
     "Telemetry": "telemetry.istio.io",
     "Deployment": "apps",
+    "Job": "batch",
     "Lease": "coordination.k8s.io",
     "HorizontalPodAutoscaler": "autoscaling",
     "ScaledObject": "keda.sh",
@@ -34,7 +35,13 @@ GROUPS: Final = {
     "HTTPRoute": "gateway.networking.k8s.io",
 }
 """Kinds that are read by name, with their groups: other groups have kinds of the same name."""
-_CORE: Final = {"Namespace": "namespaces", "Service": "services", "Pod": "pods", "ConfigMap": "configmaps"}
+_CORE: Final = {
+    "Namespace": "namespaces",
+    "Service": "services",
+    "ServiceAccount": "serviceaccounts",
+    "Pod": "pods",
+    "ConfigMap": "configmaps",
+}
 
 _AGGREGATED: Final = ", ".join(
     f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" for version in ("v2", "v2beta1")

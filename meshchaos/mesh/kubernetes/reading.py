@@ -11,7 +11,7 @@ from meshchaos.mesh.istio.mesh_config import KEY
 from meshchaos.mesh.kubernetes.api import Api
 from meshchaos.mesh.kubernetes.kinds import Kinds
 from meshchaos.mesh.kubernetes.status import Forbidden
-from meshchaos.mesh.kubernetes.views import calls_as, in_ambient, living, workloads_of
+from meshchaos.mesh.kubernetes.views import in_ambient, living, of_a_run, workloads_of
 from meshchaos.mesh.objects import Manifest, Ref
 from meshchaos.mesh.seam import Snapshot
 
@@ -109,7 +109,7 @@ class Reader:
         except Forbidden as error:
             raise UserError(str(error)) from error
         objects = [*namespaces.values(), *(item for items in lists for item in items)]
-        pods = [one for one in objects if one["kind"] == "Pod" and living(one) and not calls_as(one)]
+        pods = [one for one in objects if one["kind"] == "Pod" and living(one) and not of_a_run(one)]
         _refuse_ambient(pods, self.namespaces)
         workloads = workloads_of(
             pods,
@@ -118,7 +118,7 @@ class Reader:
             [one for one in objects if one["kind"] == "Gateway"],
             self.namespaces,
         )
-        kept = [one for one in objects if one["kind"] != "Pod" or (living(one) and not calls_as(one))]
+        kept = [one for one in objects if one["kind"] != "Pod" or (living(one) and not of_a_run(one))]
         return Snapshot(
             objects=tuple(self._in_mesh(kept, {(one.namespace, one.name) for one in workloads})),
             workloads=tuple(workloads),

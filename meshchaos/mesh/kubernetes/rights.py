@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from meshchaos.mesh.changes import Change, Create
+from meshchaos.mesh.kubernetes import healer_job
 from meshchaos.mesh.kubernetes.kinds import Kinds
+from meshchaos.mesh.kubernetes.observing import log_filters
 from meshchaos.mesh.kubernetes.reading import ISTIO, OPTIONAL, WORKLOADS
 from meshchaos.mesh.objects import CLUSTER_SCOPED, Manifest
 from meshchaos.mesh.seam import Snapshot
@@ -23,9 +25,10 @@ def roles(
     name: str,
     *,
     calling: Iterable[str] = (),
+    healer: bool = False,
 ) -> list[Manifest]:
     """A Role for each namespace that is read or written, and a ClusterRole for looking at the namespaces themselves.
-    ``killed``: namespaces where Pods are ended; ``calling``: where Pods of ours call.
+    ``killed``: namespaces where Pods are ended; ``calling``: where Pods of ours call; ``healer``: a Job is made.
     """
     home, root = mesh.namespaces[0], mesh.root_namespace
     found: dict[str, Rules] = {}
@@ -67,7 +70,36 @@ def roles(
     for place in calling:
         allow(place, "Pod", "get", "create", "delete")
         allow(place, "ConfigMap", "get", "create", "delete")
+    if healer:
+        allow(home, "Job", "get", "create")
+        allow(home, "ServiceAccount", "get")
     return [_looking(mesh.namespaces, f"{name}-{home}"), *(_role(name, place, found[place]) for place in found)]
+
+
+def healer_account(
+    kinds: Kinds, mesh: Snapshot, changes: Iterable[Change], account: str, *, calling: Iterable[str] = ()
+) -> list[Manifest]:
+    """The ServiceAccount of the Job that heals, with what putting these changes back takes and no more."""
+    home = mesh.namespaces[0]
+    subjects = [{"kind": "ServiceAccount", "name": account, "namespace": home}]
+    found: list[Manifest] = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account, "namespace": home}}
+    ]
+    logging = log_filters("0", mesh.workloads, (), mesh.root_namespace)
+    for place, rules in healer_job.rights(kinds, mesh.namespaces, (*changes, *logging), calling).items():
+        metadata = {"name": account, "namespace": place}
+        role = {"apiGroup": _RBAC, "kind": "Role", "name": account}
+        found.append(_role(account, place, rules))
+        found.append(
+            {
+                "apiVersion": f"{_RBAC}/v1",
+                "kind": "RoleBinding",
+                "metadata": metadata,
+                "roleRef": role,
+                "subjects": subjects,
+            }
+        )
+    return found
 
 
 def _looking(namespaces: Sequence[str], name: str) -> Manifest:

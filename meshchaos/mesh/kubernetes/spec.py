@@ -7,10 +7,19 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
+class HealerSpec:
+    """The Job that heals: its image, and the ServiceAccount in the mesh's first namespace that may put back."""
+
+    service_account: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSpec:
     """``context`` of the kubeconfig, or ``in-cluster``. ``namespaces``: at least one, the first is the mesh's home.
     ``gateway_service``: ``name.namespace``; ``gateway_address``: where this machine reaches it.
-    ``image``: of Pods that send load and probes; None: none are made.
+    ``image``: of Pods that send load and probes; None: none are made. ``healer``: None: only a process on the runner's
+    machine heals.
     """
 
     mesh: str
@@ -20,3 +29,4 @@ class ClusterSpec:
     gateway_service: str | None = None
     gateway_address: str | None = None
     image: str | None = None
+    healer: HealerSpec | None = None

@@ -13,6 +13,8 @@ AMBIENT: Final = "ambient.istio.io/redirection"
 """Annotation of a Pod whose traffic ztunnel takes."""
 CALLER: Final = "meshchaos.dev/caller"
 """Annotation of a Pod that calls for a run: the workload whose identity it has."""
+HEALER: Final = "meshchaos.dev/healer"
+"""Label of a Pod that heals a run if need be: the run."""
 _HASH: Final = "pod-template-hash"
 
 
@@ -111,6 +113,11 @@ def in_ambient(pod: Manifest) -> bool:
 def calls_as(pod: Manifest) -> str:
     """The workload as which a Pod of a run's own calls; empty for every other Pod."""
     return annotations_of(pod).get(CALLER, "")
+
+
+def of_a_run(pod: Manifest) -> bool:
+    """Whether a run made it: no workload of the mesh's."""
+    return bool(calls_as(pod)) or HEALER in labels_of(pod)
 
 
 def _ready(pod: Manifest) -> bool:

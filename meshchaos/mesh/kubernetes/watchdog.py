@@ -1,4 +1,4 @@
-"""Who puts a run's changes back when the run cannot: a process of its own on the runner's machine.
+"""One who puts a run's changes back when the run cannot: a process of its own on the runner's machine.
 
 It is there and has read the run's Lease before the first change is made. It heals as soon as the runner is gone, which
 it knows by a pipe, and when the Lease was not renewed for as long as it lasts, by a runner that hangs. Where the whole
@@ -26,13 +26,15 @@ from typing import Any, Final
 from meshchaos.errors import MeshchaosError, MeshError, MeshGone
 from meshchaos.mesh.apply import undo_change
 from meshchaos.mesh.journal import JournalEntry
-from meshchaos.mesh.kubernetes.spec import ClusterSpec
+from meshchaos.mesh.kubernetes.spec import ClusterSpec, HealerSpec
 from meshchaos.mesh.seam import Mesh
 
 LOG: Final = "watchdog.log"
 _START: Final = 20.0
 _LOOK: Final = 3.0
 """Seconds between two looks at the Lease."""
+_UNDER_WAY: Final = 1.0
+"""Seconds that a request of a runner that is gone may still be on its way."""
 _GONE: Final = 30.0
 _PATIENCE: Final = 900.0
 """Seconds for which a heal that fails is tried again."""
@@ -176,7 +178,7 @@ def main(arguments: Sequence[str]) -> int:
         say(str(error))
         return 1
     with mesh:
-        if not _held(mesh.journal.expires, run_id):
+        if not held(mesh.journal.expires, run_id, wait):
             say(f"run {run_id} took no lease")
             return 1
         with contextlib.suppress(OSError):
@@ -185,25 +187,27 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if watch(mesh, run_id, lambda: mesh.journal.expires(run_id), wait, say) else 1
 
 
-def _held(expires: Callable[[str], float | None], run_id: str) -> bool:
-    """Whether the run takes its Lease, which it does while this process starts."""
-    end = time.monotonic() + _START
+def held(expires: Callable[[str], float | None], run_id: str, wait: Callable[[float], bool]) -> bool:
+    """Whether the run takes its Lease, which it does while this process starts. ``wait``: as for ``watch``."""
+    end, gone = time.monotonic() + _START, False
     while time.monotonic() < end:
         with contextlib.suppress(MeshGone):
             if expires(run_id) is not None:
                 return True
-        time.sleep(0.05)
+        if wait(0.05) and not gone:
+            gone, end = True, min(end, time.monotonic() + _UNDER_WAY)
     return False
 
 
 def spec_of(form: dict[str, Any]) -> ClusterSpec:
     """The reverse of its JSON."""
-    kubeconfig = form["kubeconfig"]
+    kubeconfig, healer = form["kubeconfig"], form["healer"]
     return ClusterSpec(
         **{
             **form,
             "namespaces": tuple(form["namespaces"]),
             "kubeconfig": Path(kubeconfig) if kubeconfig is not None else None,
+            "healer": HealerSpec(**healer) if healer is not None else None,
         }
     )
 

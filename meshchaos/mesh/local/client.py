@@ -91,6 +91,11 @@ class LocalMesh:
         """See ``Mesh``."""
         return self._journal
 
+    @property
+    def healers(self) -> tuple[str, ...]:
+        """See ``Mesh``."""
+        return ("the mesh's own supervisor",)
+
     def versions(self) -> Mapping[str, str]:
         """See ``Mesh``."""
         return dict(self._hello["versions"])
@@ -171,7 +176,7 @@ class LocalMesh:
         return {}
 
     def deploy(self, callers: Sequence[str], tick: Callable[[], None]) -> None:
-        """See ``Mesh``: there are none."""
+        """See ``Mesh``: there are none, and the supervisor heals."""
 
     def caller(self, at: str) -> Caller:
         """See ``Mesh``."""

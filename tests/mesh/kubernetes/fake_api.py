@@ -32,7 +32,9 @@ KINDS = {
     "configmaps": ("ConfigMap", "v1"),
     "pods": ("Pod", "v1"),
     "services": ("Service", "v1"),
+    "serviceaccounts": ("ServiceAccount", "v1"),
     "deployments": ("Deployment", "apps/v1"),
+    "jobs": ("Job", "batch/v1"),
     "leases": ("Lease", "coordination.k8s.io/v1"),
     "virtualservices": ("VirtualService", "networking.istio.io/v1"),
     "destinationrules": ("DestinationRule", "networking.istio.io/v1"),
@@ -107,6 +109,8 @@ class FakeApi:
         self.written: list[str] = []
         self.fail: list[Failure] = []
         self.aggregated = True
+        self.denied: set[str] = set()
+        """``delete leases in shop``: what a review of rights says no to."""
         self.lock = threading.RLock()
         self._version = 100
         server = _Server(("127.0.0.1", 0), _handler(self))
@@ -245,6 +249,10 @@ def _carry_out(
         return 200, _groups(aggregated=api.aggregated and "APIGroupDiscoveryList" in str(headers.get("Accept")))
     if path.startswith("/apis/") and path.count("/") == 3:
         return 200, {"resources": [_resource(plural) for plural, (_, v) in KINDS.items() if path == f"/apis/{v}"]}
+    if path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews":
+        asked = body["spec"]["resourceAttributes"]
+        plural = "/".join(part for part in (asked["resource"], asked["subresource"]) if part)
+        return 201, {"status": {"allowed": f"{asked['verb']} {plural} in {asked['namespace']}" not in api.denied}}
     found = _PATH.fullmatch(path)
     if found is None or found["plural"] not in KINDS:
         return 404, _status(404, "NotFound")
@@ -281,10 +289,17 @@ def _carry_out(
 
 def _collect(api: FakeApi) -> None:
     """What belongs to an object that is gone goes, too."""
-    there = {one["metadata"]["uid"] for one in api.objects.values()}
-    for key, one in list(api.objects.items()):
-        owners = [owner["uid"] for owner in one["metadata"].get("ownerReferences") or () if "uid" in owner]
-        if owners and not there & set(owners):
+    while True:
+        there = {one["metadata"]["uid"] for one in api.objects.values()}
+        orphans = [
+            key
+            for key, one in api.objects.items()
+            if (owners := {owner["uid"] for owner in one["metadata"].get("ownerReferences") or () if "uid" in owner})
+            and not there & owners
+        ]
+        if not orphans:
+            return
+        for key in orphans:
             del api.objects[key]
 
 

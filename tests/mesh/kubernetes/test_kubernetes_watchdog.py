@@ -121,7 +121,7 @@ def test_a_run_that_ends_well_leaves_no_watchdog(api: FakeApi, tmp_path: Path) -
     with KubernetesMesh.open(spec, tmp_path) as mesh:
         mesh.journal.open("1", "me", [FILTER], 30)
         apply_change(mesh, FILTER, "1")
-        watchdog = mesh._watchdog
+        watchdog = mesh._guards._watchdog
         assert watchdog is not None
         mesh.delete(FILTER.ref, mesh.get(FILTER.ref)["metadata"]["uid"])
         mesh.journal.close("1")
