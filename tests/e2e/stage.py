@@ -40,6 +40,8 @@ SHORT = "short.chaos.yaml"
 PHASES = ("baseline", "fault", "recovery")
 CLUSTERED = "came in clusters"
 """Why a run was not judged whose failures looked dependent."""
+STRAINED = "got no CPU"
+"""Of a stub, on a machine that is too busy for any verdict."""
 
 
 class Stage(Shop):

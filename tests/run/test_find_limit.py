@@ -15,7 +15,7 @@ from meshchaos.run.catalog import Catalog, open_catalog
 from meshchaos.run.limit.axis import Axis
 from meshchaos.run.limit.finder import make_finder
 from meshchaos.run.limit.search import Point, bracket, following, scan
-from tests.e2e.stage import Stage, stage
+from tests.e2e.stage import STRAINED, Stage, stage
 from tests.run.shop import CONFIG
 
 PERCENT = Axis("spec.faults[0].abort.percentage", "%", 0, 100, runs_low=False)
@@ -185,10 +185,6 @@ def test_one_experiment_in_a_file_of_its_own(catalog: Catalog) -> None:
 def shop() -> Iterator[Stage]:
     with stage() as made:
         yield made
-
-
-STRAINED = "got no CPU"
-"""Of a stub, on a machine that is too busy for any verdict."""
 
 
 @pytest.mark.envoy
