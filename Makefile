@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 STAMP_DOCS := $(VENV)/.docs
 
-.PHONY: help setup demo test lint docs bench simulate prove example-report clean
+.PHONY: help setup demo test lint docs docs-run bench simulate prove example-report clean
 
 help:
 	@echo "make demo   install, then run the example experiments on a local mesh of real Envoys"
 	@echo "make test   install, then run every test that needs no cluster"
 	@echo "make lint   ruff, mypy --strict, import-linter"
 	@echo "make docs   build the docs into site/; a link that leads nowhere ends it"
+	@echo "make docs-run  run what the docs show, on local meshes; a verdict that is not as shown ends it"
 	@echo "make bench  measure start-up, time to live, load generator, verdicts, the report's page; prints a table, writes bench.json"
 	@echo "make simulate  error rates and power of the verdicts, 4,000 repetitions; writes the tables of docs/statistics.md"
 	@echo "make prove  each expectation 20 times where it holds and 20 times where it is broken, real Envoys; writes docs/proof.md (an hour)"
@@ -40,6 +41,9 @@ lint: $(STAMP)
 $(STAMP_DOCS): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	@touch $@
+
+docs-run: $(STAMP)
+	$(BIN)/python -m tests.docs
 
 docs: $(STAMP_DOCS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

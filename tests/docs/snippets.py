@@ -24,6 +24,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
+MESHES = ROOT / "tests" / "docs" / "meshes" / "meshchaos.yaml"
+"""Meshes for pages that are about another than the examples'."""
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>[\w-]*)(?P<rest>[^`\n]*)$")

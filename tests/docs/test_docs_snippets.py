@@ -25,10 +25,8 @@ from meshchaos.run.catalog import Catalog, open_catalog
 from meshchaos.run.plan import make_checks
 from meshchaos.run.suite import Suite
 from meshchaos.run.vocabulary import load_kinds
-from tests.docs.snippets import PAGES, ROOT, Snippet, every, snippets
+from tests.docs.snippets import MESHES, PAGES, ROOT, Snippet, every, snippets
 
-MESHES = ROOT / "tests" / "docs" / "meshes" / "meshchaos.yaml"
-"""Meshes for pages that are about another than the examples'."""
 EXPERIMENT = {"apiVersion": "meshchaos.dev/v1", "kind": "Experiment", "metadata": {"name": "shown"}}
 REST: dict[str, Any] = {
     "hypothesis": "What a part of an experiment in the docs is completed with.",
