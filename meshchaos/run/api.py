@@ -12,7 +12,6 @@ from meshchaos.run.folder import DEFAULT
 from meshchaos.run.history_file import of_kind, read_history, whole_history
 from meshchaos.run.judge import judge_run
 from meshchaos.run.meshes import open_mesh
-from meshchaos.run.permission import refuse_unasked
 from meshchaos.run.plan import make_checks
 from meshchaos.run.result import Result
 from meshchaos.run.rooms import Rooms
@@ -42,10 +41,8 @@ def run_files(
     """
     catalog = open_catalog(config=config, mesh=mesh)
     chosen = select(catalog.read(paths, sets), labels, keyword)
-    for experiment in chosen:
-        refuse_unasked(catalog, catalog.mesh_name(experiment), yes, 'say yes=["{}"]')
     suite = make_suite(
-        catalog, chosen, output=output, seed=seed, fail_fast=fail_fast, handlers=handlers, on_result=on_result
+        catalog, chosen, output=output, seed=seed, fail_fast=fail_fast, handlers=handlers, on_result=on_result, yes=yes
     )
     with suite:
         return suite.run()
@@ -63,9 +60,11 @@ def make_suite(
     again: Callable[[str], None] | None = None,
     rooms: Rooms | None = None,
     consent: Consent | None = None,
+    yes: Collection[str] = (),
 ) -> Suite:
     """A context manager that holds the meshes it opens: ``run()`` all, or ``plan(experiment)``. One that is kept
-    open may run experiment after experiment (``run_one``).
+    open may run experiment after experiment (``run_one``). A cluster is changed only where ``consent`` agrees to it or,
+    where there is none, ``yes`` has its context.
     """
     return Suite(
         catalog=catalog,
@@ -79,6 +78,7 @@ def make_suite(
         on_result=on_result,
         again=again,
         consent=consent,
+        yes=yes,
     )
 
 

@@ -6,7 +6,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ from meshchaos.run.healing import refuse_held
 from meshchaos.run.interrupts import Interrupts
 from meshchaos.run.loads import entries_of
 from meshchaos.run.outcome import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_LEFTOVER, EXIT_PASS, worst_exit
+from meshchaos.run.permission import refuse_unasked
 from meshchaos.run.plan import Plan, make_checks, make_plan, namespace_of
 from meshchaos.run.result import Result
 from meshchaos.run.rooms import Rooms
@@ -48,7 +49,8 @@ class SuiteResult:
 @dataclass
 class Suite:
     """``again`` is called when a signal comes once more while a run heals, with the words to show. ``consent`` is asked
-    with all plans before the first run, and raises UserError where somebody says no.
+    with all plans before the first run, and raises UserError where somebody says no; where there is none, a cluster is
+    run on only if its context is in ``yes``.
     """
 
     catalog: Catalog
@@ -62,6 +64,7 @@ class Suite:
     on_result: OnResult | None = None
     again: Callable[[str], None] | None = None
     consent: Consent | None = None
+    yes: Collection[str] = ()
     _meshes: dict[str, Mesh] = field(default_factory=dict)
     _doomed: list[Path] = field(default_factory=list)
     """Folders of runs that never began, and those for the logs of meshes that were only looked at."""
@@ -83,6 +86,7 @@ class Suite:
         """Raises UserError before anything is run, and MeshError when a mesh cannot be had."""
         check_output(self.output)
         for experiment in self.experiments:
+            self._refuse_unasked(experiment)
             make_checks(experiment, self.catalog.kinds, self.catalog.slos)
         prepared = self._open_meshes()
         self._validate(prepared)
@@ -104,6 +108,7 @@ class Suite:
     def run_one(self, experiment: Experiment) -> Result:
         """One more experiment on the meshes that are held open. Raises UserError, MeshError."""
         check_output(self.output)
+        self._refuse_unasked(experiment)
         run_id, folder = self._new_folder(experiment)
         name = self.mesh_name(experiment)
         try:
@@ -221,6 +226,11 @@ class Suite:
             )
             interrupts.again = lambda: self._warn(engine)
             return engine.run()
+
+    def _refuse_unasked(self, experiment: Experiment) -> None:
+        name = self.mesh_name(experiment)
+        if self.consent is None and self.catalog.on_cluster(name):
+            refuse_unasked(self.catalog, name, self.yes, 'say yes=["{}"]')
 
     def _warn(self, engine: Engine) -> None:
         if self.again is not None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from meshchaos.mesh.seam import Mesh
     from pytest_meshchaos.chaos import Chaos
+    from pytest_meshchaos.live_mesh import LiveMesh
 
 SUFFIX = ".chaos.yaml"
 
@@ -182,11 +182,14 @@ def _close(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def mesh(request: pytest.FixtureRequest) -> Mesh:
+def mesh(request: pytest.FixtureRequest) -> LiveMesh:
     """The running mesh (``--meshchaos-mesh``, else the configuration's default), brought up once a session."""
+    from pytest_meshchaos.live_mesh import LiveMesh
     from pytest_meshchaos.session import session_of
 
-    return session_of(request.config).mesh()
+    found = LiveMesh(session_of(request.config))
+    _ = found.seam  # brought up here, and not in the middle of a test
+    return found
 
 
 @pytest.fixture

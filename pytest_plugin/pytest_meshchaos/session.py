@@ -96,6 +96,7 @@ class ChaosSession:
         """
         hook = self._config.hook
         name = self.catalog.mesh_name(experiment)
+        refuse_unasked(self.catalog, name, allowed_contexts(self._config), _REMEDY)
         with self.holding(name):
             self._open_suite().refresh(name)
             hook.pytest_meshchaos_experiment_started(config=self._config, experiment=experiment)
@@ -124,9 +125,12 @@ class ChaosSession:
             warnings.warn(pytest.PytestWarning(f"no report.html: {error}"), stacklevel=1)
 
     def mesh(self) -> Mesh:
-        """The mesh that experiments run on when they name none. Raises UserError, MeshError."""
+        """The mesh that experiments run on when they name none; opened anew where it broke. Raises UserError,
+        MeshError.
+        """
         name = self.catalog.default_name()
         suite = self._open_suite()
+        suite.refresh(name)
         return suite.mesh(name, self._output / f"mesh-{name}")
 
     @contextmanager
@@ -146,9 +150,11 @@ class ChaosSession:
                 self._held.discard(name)
 
     def by_hand(self) -> ByHand:
-        """For faults outside of any experiment, on that mesh."""
-        if self._by_hand is None:
-            mesh, suite = self.mesh(), self._open_suite()
+        """For faults outside of any experiment, on that mesh as it is now: after one that broke comes another."""
+        if self._by_hand is not None and self._by_hand.active is not None:
+            return self._by_hand  # what is live knows its mesh
+        mesh, suite = self.mesh(), self._open_suite()
+        if self._by_hand is None or self._by_hand.mesh is not mesh:
             self._by_hand = ByHand(
                 mesh,
                 self.catalog.kinds,
@@ -193,14 +199,15 @@ class ChaosSession:
     def _open_suite(self) -> Suite:
         if self._suite is None:
             seed = self._config.getoption("--meshchaos-seed")
-            self._suite = make_suite(self.catalog, (), output=self._output, seed=seed).__enter__()
+            yes = allowed_contexts(self._config)
+            self._suite = make_suite(self.catalog, (), output=self._output, seed=seed, yes=yes).__enter__()
             opener = self._suite.opener
             if self._shared is not None:
                 self._meshes = SharedMeshes(self._shared, opener)
                 opener = self._meshes.open
 
             def asked(name: str, logs: Path) -> Mesh:
-                refuse_unasked(self.catalog, name, allowed_contexts(self._config), _REMEDY)
+                refuse_unasked(self.catalog, name, yes, _REMEDY)
                 return opener(name, logs)
 
             self._suite.opener = asked

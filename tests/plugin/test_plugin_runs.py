@@ -34,12 +34,9 @@ def test_what_is_not_there(chaos):
         chaos.run("no-stars.chaos.yaml", "other")
 
 @pytest.fixture
-def entry(mesh):
-    return mesh.entry("page", "http://stars:8000/", "shop")
-
-@pytest.fixture
-def ask(entry):
-    return lambda: httpx.get("http://stars:8000/", proxy=f"http://{entry.address}", trust_env=False).status_code
+def ask(mesh):
+    with mesh.client(from_="page") as client:
+        yield lambda: client.get("http://stars:8000/").status_code
 
 def test_a_fault_by_hand(chaos, mesh, ask):
     assert ask() == 200
@@ -63,7 +60,8 @@ def test_marked(ask):
 
 @pytest.mark.chaos(delay={"to": "stars", "fixedDelay": "300ms"})
 @pytest.mark.chaos(abort={"to": "stars", "httpStatus": 503, "percentage": 50})
-def test_marked_twice(entry):
+def test_marked_twice(mesh):
+    entry = mesh.entry("page", "http://stars:8000/")
     answers = [httpx.get("http://stars:8000/", proxy=f"http://{entry.address}", trust_env=False) for _ in range(20)]
     assert {one.status_code for one in answers} == {200, 503}
     assert min(one.elapsed.total_seconds() for one in answers) > 0.2
@@ -75,6 +73,43 @@ def test_of_several_kinds(chaos, ask, kind, fields):
 
 def test_the_same_mesh(mesh, request):
     assert mesh is request.getfixturevalue("mesh")
+
+def test_clients(mesh):
+    with mesh.client(from_="page.shop") as client:
+        answer = client.get("http://stars:8000/a?b=c", headers={"x-a": "b"}).json()
+    headers = answer["headers"]
+    assert "spiffe://cluster.local/ns/shop/sa/page" in headers["x-forwarded-client-cert"], answer
+    assert (headers["host"], headers["x-a"]) == ("stars:8000", "b")
+    with mesh.client(from_="gateway", base_url="http://shop.example") as client:
+        answer = client.get("/").json()
+    assert answer["workload"] == "page"
+    assert answer["headers"]["host"] == "shop.example"
+    with mesh.client(from_="outside") as client:
+        assert "x-forwarded-client-cert" not in client.get("http://stars:8000/").json()["headers"]
+
+def test_clients_of_what_is_not_there(mesh):
+    with mesh.client(from_="pagee") as client, pytest.raises(Exception, match="no workload 'pagee' .* mean 'page'"):
+        client.get("http://stars:8000/")
+    with mesh.client(from_="gateway") as client, pytest.raises(Exception, match="no Gateway serves shopp.example"):
+        client.get("http://shopp.example/")
+
+def test_a_client_finds_the_replica_that_came_instead(chaos, mesh):
+    with mesh.client(from_="page") as client:
+        assert client.get("http://stars:8000/").status_code == 200
+        with chaos.kill(workload="page"):
+            pass
+        assert client.get("http://stars:8000/").status_code == 200
+"""
+BROKEN = """
+import os, pathlib, signal, pytest
+
+def test_breaks(chaos, mesh):
+    result = chaos.run("long.chaos.yaml")
+    assert result.verdict.value == "ERROR", result.reason
+
+def test_goes_on(chaos, mesh):
+    with mesh.client(from_="page") as client, chaos.abort(to="stars", httpStatus=503):
+        assert client.get("http://stars:8000/").status_code == 503
 """
 
 
@@ -171,7 +206,19 @@ def test_fixtures(up: Project) -> None:
     up.write("tests/test_shop.py", WITH_FIXTURES)
     up.write("tests/no-stars.chaos.yaml", EXPERIMENT)
     ran = up.pytest("tests/test_shop.py")
-    assert (ran.code, ran.outcomes()) == (0, "9 passed")
+    assert (ran.code, ran.outcomes()) == (0, "12 passed")
+
+
+def test_a_mesh_that_broke_is_brought_up_anew(mine: Project) -> None:
+    """Also for faults by hand and clients of the tests that come after."""
+    mine.write("t/long.chaos.yaml", LONG)
+    mine.write("t/test_it.py", BROKEN)
+    with mine.running("t/test_it.py") as (process, output):
+        in_fault_phase(mine, "long")
+        os.kill(mine.shop.supervisor(), signal.SIGKILL)
+        assert process.wait(90) == 0, output.read_text("utf-8")
+    assert "2 passed" in output.read_text("utf-8")
+    mine.shop.nothing_left()
 
 
 def test_options_and_ini_keys(up: Project) -> None:

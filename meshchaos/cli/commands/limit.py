@@ -64,7 +64,9 @@ def find(
         sets=sets,
         before=before,
     )
-    suite = make_suite(catalog, chosen, output=output, seed=seed, handlers=handlers, on_result=page, again=again)
+    suite = make_suite(
+        catalog, chosen, output=output, seed=seed, handlers=handlers, on_result=page, again=again, consent=consent
+    )
     with suite:
         if any(catalog.on_cluster(catalog.mesh_name(one)) for one in chosen):
             consent([suite.plan(one)[0] for one in chosen])

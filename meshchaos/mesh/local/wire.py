@@ -10,6 +10,7 @@ import asyncio
 import json
 import socket
 import struct
+import threading
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -46,9 +47,10 @@ def raise_error(form: Mapping[str, str]) -> None:
 
 
 class Connection:
-    """The client's end, blocking; one call at a time."""
+    """The client's end, blocking; one call at a time, other threads wait for it."""
 
     def __init__(self, path: str, *, timeout: float = 5.0) -> None:
+        self._turn = threading.RLock()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout)
         try:
@@ -59,6 +61,10 @@ class Connection:
 
     def call(self, method: str, params: Mapping[str, Any] | None = None, *, timeout: float = 30.0) -> Any:
         """Raises what the other side raised; MeshGone when it ended or does not answer in ``timeout`` seconds."""
+        with self._turn:
+            return self._call(method, params, timeout)
+
+    def _call(self, method: str, params: Mapping[str, Any] | None, timeout: float) -> Any:
         if self._socket.fileno() < 0:
             raise MeshGone(f"the mesh's supervisor does not answer ({method!r}: its connection was given up before)")
         self._socket.settimeout(timeout)
