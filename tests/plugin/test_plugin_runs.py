@@ -74,6 +74,13 @@ def test_of_several_kinds(chaos, ask, kind, fields):
 def test_the_same_mesh(mesh, request):
     assert mesh is request.getfixturevalue("mesh")
 
+def test_together(chaos, ask):
+    with chaos.together(chaos.delay(to="stars", fixedDelay="100ms"), chaos.abort(to="stars", httpStatus=500)) as both:
+        assert ask() == 500
+    assert both.records[0].kind == "delay"
+    with pytest.raises(Exception, match="chaos.together needs faults"):
+        chaos.together()
+
 def test_clients(mesh):
     with mesh.client(from_="page.shop") as client:
         answer = client.get("http://stars:8000/a?b=c", headers={"x-a": "b"}).json()
@@ -206,7 +213,7 @@ def test_fixtures(up: Project) -> None:
     up.write("tests/test_shop.py", WITH_FIXTURES)
     up.write("tests/no-stars.chaos.yaml", EXPERIMENT)
     ran = up.pytest("tests/test_shop.py")
-    assert (ran.code, ran.outcomes()) == (0, "12 passed")
+    assert (ran.code, ran.outcomes()) == (0, "13 passed")
 
 
 def test_a_mesh_that_broke_is_brought_up_anew(mine: Project) -> None:
