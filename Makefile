@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 STAMP_DOCS := $(VENV)/.docs
 
-.PHONY: help setup demo test lint docs docs-run bench simulate prove example-report clean
+.PHONY: help setup demo test cluster-test lint docs docs-run bench simulate prove example-report clean
 
 help:
 	@echo "make demo   install, then run the example experiments on a local mesh of real Envoys"
 	@echo "make test   install, then run every test that needs no cluster"
+	@echo "make cluster-test  run the tests that need one: a Kubernetes with Istio comes up on this machine (Debian, root, Go)"
 	@echo "make lint   ruff, mypy --strict, import-linter"
 	@echo "make docs   build the docs into site/; a link that leads nowhere ends it"
 	@echo "make docs-run  run what the docs show, on local meshes; a verdict that is not as shown ends it"
@@ -31,6 +32,10 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# On the cluster of MESHCHAOS_TEST_CONTEXT, else on one that comes up here: docs/cluster-tier.md.
+cluster-test: $(STAMP)
+	$(BIN)/python -m tests.cluster
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -27,6 +27,8 @@ class Cluster:
     namespace: str
     folder: Path
     gateway: bool
+    source: str = "outside"
+    """From where load comes where there is no gateway."""
 
     def get(self, kind: str, name: str) -> Manifest:
         return self.api.get(self.kinds.path(Ref(kind, self.namespace, name)))
@@ -45,12 +47,12 @@ class Cluster:
                 found[str(ref_of(one))] = {**one, "metadata": meta, "status": None}
         return json.loads(json.dumps(found))  # type: ignore[no-any-return]
 
-    def command(self, *words: str) -> subprocess.Popen[str]:
+    def command(self, *words: str, to: Any = subprocess.PIPE) -> subprocess.Popen[str]:
         agreed = ["--yes"] if words[0] == "run" else []
         return subprocess.Popen(
             [sys.executable, "-m", "meshchaos", *words, *agreed],
             cwd=self.folder,
-            stdout=subprocess.PIPE,
+            stdout=to,
             stderr=subprocess.STDOUT,
             text=True,
         )
@@ -74,7 +76,7 @@ class Cluster:
             "spec": {
                 "hypothesis": name,
                 "mesh": "real",
-                "load": {"target": target, "from": "gateway" if self.gateway else "outside", "rate": 40,
+                "load": {"target": target, "from": "gateway" if self.gateway else self.source, "rate": 40,
                          "timeout": "5s"},
                 "phases": lengths,
                 "faults": [yaml.safe_load(fault)],
@@ -87,6 +89,13 @@ class Cluster:
 
 
 _COUNTED = ("resourceVersion", "generation", "managedFields", "uid", "creationTimestamp")
+
+
+def watchdog_of(runner: int) -> int:
+    """The process beside a runner that heals."""
+    children = Path(f"/proc/{runner}/task/{runner}/children").read_text("utf-8").split()
+    (found,) = (pid for pid in children if b"watchdog" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return int(found)
 
 
 def until(condition: Callable[[], object], words: str, timeout: float = 60.0) -> Any:

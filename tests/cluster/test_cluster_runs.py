@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
-from real_cluster import Cluster, until
+from real_cluster import Cluster, until, watchdog_of
 
 from meshchaos.mesh.objects import Manifest
 
@@ -71,12 +70,6 @@ def _with_timeout(cluster: Cluster) -> Manifest | None:
     return found if "timeout" in found["spec"]["http"][0] else None
 
 
-def _watchdog_of(runner: int) -> int:
-    children = Path(f"/proc/{runner}/task/{runner}/children").read_text("utf-8").split()
-    (found,) = (pid for pid in children if b"watchdog" in Path(f"/proc/{pid}/cmdline").read_bytes())
-    return int(found)
-
-
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
@@ -98,7 +91,7 @@ def test_a_run_killed_under_its_fault_is_healed(cluster: Cluster, name: str, fau
         else:
             pytest.fail("the fault never was live")
         if not alone:
-            os.kill(_watchdog_of(process.pid), signal.SIGKILL)
+            os.kill(watchdog_of(process.pid), signal.SIGKILL)
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()

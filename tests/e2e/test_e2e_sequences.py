@@ -111,7 +111,7 @@ def test_a_copied_route_and_an_edited_one_are_refused_when_they_meet(owned: Stag
 
 def test_each_step_of_a_ramp_is_judged_and_the_first_that_fails_is_named(up: Stage) -> None:
     result = run(
-        up, 1, "ramp", "6s", "60%", "abort: {to: page, httpStatus: 500, percentage: {from: 0, to: 100, steps: 4}}"
+        up, 1, "ramp", "6s", "50%", "abort: {to: page, httpStatus: 500, percentage: {from: 0, to: 100, steps: 4}}"
     )
     (fault,) = result["faults"]  # type: ignore[misc]
     assert fault["proof"]["verdict"] == "PASS"

@@ -53,6 +53,7 @@ def test_journal_is_open_before_the_first_write_and_closed_after_the_last_check(
     assert calls[0] == "journal.open"
     assert [call for call in calls if call != "confirm live"] == [
         "journal.open",
+        "deploy",
         "observe",
         f"create {first}",
         f"replace {second}",

@@ -83,9 +83,14 @@ def _patch(context: str, side: str, name: str, headers: Sequence[str]) -> dict[s
             "log_format": {"json_format": fields},
         },
     }
-    manager = f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    manager = {
+        "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "access_log": [logger],
+        # A gateway gives requests from outside ids of its own, and ours could not be followed through it.
+        **({"preserve_external_request_id": True} if context == "GATEWAY" else {}),
+    }
     return {
         "applyTo": "NETWORK_FILTER",
         "match": {"context": context, "listener": {"filterChain": {"filter": {"name": MANAGER}}}},
-        "patch": {"operation": "MERGE", "value": {"typed_config": {"@type": manager, "access_log": [logger]}}},
+        "patch": {"operation": "MERGE", "value": {"typed_config": manager}},
     }

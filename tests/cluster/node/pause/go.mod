@@ -1,0 +1,3 @@
+module meshchaos.dev/tests/cluster/pause
+
+go 1.24
