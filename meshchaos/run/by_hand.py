@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,19 @@ class ByHand:
         except (AlreadyExists, Conflict, NotFound, ProxyRejected, Refused) as error:
             raise CannotPlace(f"{words(wanted)}: {error}") from error
         return placements
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return time.time() if self.clock is None else self.clock.now()
+
+    def wait(self, seconds: float) -> None:
+        """Lets so much time pass; what is live meanwhile stays so."""
+        if self.active is not None:
+            self.active.renew()
+        if self.clock is not None:
+            self.clock.wait(seconds)
+        else:
+            time.sleep(seconds)
 
     def close(self) -> None:
         if self.active is not None:

@@ -7,7 +7,6 @@ and the mesh itself put back. Signals while it is applied and taken back are not
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,6 +72,7 @@ class FaultByHand:
         self._provers: dict[str, Prover] = {}
         self._history: HistoryWriter | None = None
         self._requested: Callable[[], str | None] = lambda: None
+        self._renewed = 0.0
 
     def __str__(self) -> str:
         return words(self.wanted)
@@ -100,6 +100,13 @@ class FaultByHand:
         removed = [record.removed_at for record in self.records if record.removed_at is not None]
         return max(at for at in live if at is not None), min(removed, default=float("inf"))
 
+    def renew(self) -> None:
+        """Puts the end of the journal off, at most now and then; raises what the mesh raises."""
+        now = self._hand.now()
+        if self._faults is not None and now - self._renewed > LIFETIME / 10:
+            self._renewed = now
+            self._hand.mesh.journal.renew(self._faults.run_id, LIFETIME)
+
     def __enter__(self) -> FaultByHand:
         __tracebackhide__ = True
         with Plainly():
@@ -113,7 +120,7 @@ class FaultByHand:
                 f"{self}: {hand.active} is live already; write both as "
                 f"`with chaos.together({hand.active.wanted[0].name}(...), {self.wanted[0].name}(...)):`"
             )
-        refuse_held(hand.mesh, hand.heal_command, time.time() if hand.clock is None else hand.clock.now())
+        refuse_held(hand.mesh, hand.heal_command, hand.now())
         run_id = new_run_id()
         placements = hand.place(self.wanted, run_id)
         with self._signals() as clock:

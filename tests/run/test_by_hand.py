@@ -205,3 +205,14 @@ def test_awaited_and_cancelled(hands: Hands) -> None:
         assert hands.untouched()
 
     asyncio.run(test())
+
+
+def test_waiting_keeps_what_is_live(hands: Hands) -> None:
+    with hands.hand.fault("fake", {}):
+        before = hands.mesh.calls.count("journal.renew")
+        for _ in range(5):
+            hands.hand.wait(400.0)
+        for _ in range(50):
+            hands.hand.wait(0.1)
+        assert hands.mesh.calls.count("journal.renew") == before + 6
+    assert hands.untouched()
