@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 import click
 
 COMMANDS: Final = {
+    "init": ("init", "Write a first experiment for your manifests."),
     "run": ("run", "Run experiments: inject, prove, judge, put back."),
     "plan": ("plan", "Show what a run would change, and the samples a verdict needs. Changes nothing."),
     "validate": ("validate", "Check experiment files without a mesh."),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_FOLDER = "experiments"
+
 paths = click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 
 
@@ -74,11 +76,15 @@ def selected(
     labels: str | None = None,
     keyword: str | None = None,
 ) -> tuple[Catalog, list[Experiment]]:
-    """The experiments to work on. Raises UserError, also when nothing is selected."""
+    """The experiments to work on: of the folder ``experiments`` here, where no path is said. Raises UserError, also
+    when nothing is selected.
+    """
     from meshchaos.errors import UserError
     from meshchaos.run.catalog import open_catalog
     from meshchaos.run.selection import select
 
+    if not paths and Path(_FOLDER).is_dir():
+        paths = (Path(_FOLDER),)
     if not paths:
         raise UserError("which experiments? name files or folders of *.chaos.yaml (meshchaos run experiments)")
     catalog = open_catalog(config=config, mesh=mesh)
