@@ -72,9 +72,7 @@ class ByHand:
         return time.time() if self.clock is None else self.clock.now()
 
     def wait(self, seconds: float) -> None:
-        """Lets so much time pass; what is live meanwhile stays so."""
-        if self.active is not None:
-            self.active.renew()
+        """Lets so much time pass."""
         if self.clock is not None:
             self.clock.wait(seconds)
         else:

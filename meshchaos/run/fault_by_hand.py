@@ -1,7 +1,8 @@
 """What ``with`` is about where a fault is made by hand: live in every proxy inside, taken back and proved on leaving.
 
-The journal is opened before the first change, for ``LIFETIME``: a process that is killed inside leaves what ``heal``
-and the mesh itself put back. Signals while it is applied and taken back are noted, and raised once nothing is left.
+The journal is opened before the first change, for ``LIFETIME``, and renewed while the caller's code runs: a process
+that is killed inside leaves what the mesh itself puts back then, and ``heal`` before. Signals while it is applied and
+taken back are noted, and raised once nothing is left.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from meshchaos.run.folder import make_folder, new_run_id
 from meshchaos.run.healing import refuse_held
 from meshchaos.run.history_file import HistoryWriter
 from meshchaos.run.interrupts import Interrupts
+from meshchaos.run.keeping import Keeping
 from meshchaos.run.outcome import RunStopped
 from meshchaos.run.owner import this_process
 from meshchaos.run.recorder import Recorder
@@ -41,8 +43,8 @@ from meshchaos.run.rooms import Prover
 if TYPE_CHECKING:
     from meshchaos.run.by_hand import ByHand
 
-LIFETIME = 600.0
-"""Seconds that the journal gives a fault by hand: nothing renews it while the caller's own code runs."""
+LIFETIME = 60.0
+"""Seconds after which the mesh takes a fault back whose process was killed, or stopped; renewed from a thread."""
 _LIVE = _GONE = 30.0
 
 
@@ -72,7 +74,7 @@ class FaultByHand:
         self._provers: dict[str, Prover] = {}
         self._history: HistoryWriter | None = None
         self._requested: Callable[[], str | None] = lambda: None
-        self._renewed = 0.0
+        self._keeping: Keeping | None = None
 
     def __str__(self) -> str:
         return words(self.wanted)
@@ -99,13 +101,6 @@ class FaultByHand:
             raise UserError(f"{self} was never live")
         removed = [record.removed_at for record in self.records if record.removed_at is not None]
         return max(at for at in live if at is not None), min(removed, default=float("inf"))
-
-    def renew(self) -> None:
-        """Puts the end of the journal off, at most now and then; raises what the mesh raises."""
-        now = self._hand.now()
-        if self._faults is not None and now - self._renewed > LIFETIME / 10:
-            self._renewed = now
-            self._hand.mesh.journal.renew(self._faults.run_id, LIFETIME)
 
     def __enter__(self) -> FaultByHand:
         __tracebackhide__ = True
@@ -139,6 +134,7 @@ class FaultByHand:
                     self._faults.apply(placement)
                 for prover in self._provers.values():
                     prover.collect()
+                self._keeping = Keeping(hand.mesh.journal, run_id, LIFETIME)
             except BaseException as error:
                 problem = self._take_back(error)
                 if not isinstance(error, RunStopped):
@@ -157,6 +153,7 @@ class FaultByHand:
             return  # its test was over, and it was taken back
         with self._signals() as clock:
             self._faults.clock = clock
+            self._stop_keeping()
             vanished = self._vanished() if value is None else None
             problem = self._take_back(value)
             if problem is None and value is None:
@@ -166,6 +163,11 @@ class FaultByHand:
             raise problem
         if interrupted is not None and value is None:
             raise KeyboardInterrupt(f"interrupted by {interrupted}; everything was put back")
+
+    def _stop_keeping(self) -> None:
+        keeping, self._keeping = self._keeping, None
+        if keeping is not None:
+            keeping.stop()
 
     async def __aenter__(self) -> FaultByHand:
         entering = asyncio.ensure_future(asyncio.to_thread(self.__enter__))

@@ -315,6 +315,49 @@ def test_a_fault_by_hand_when_pytest_ends(up: Project, number: signal.Signals) -
     assert up.shop.command("heal").stdout == "nothing to heal\n"
 
 
+LIVES = """
+import pathlib, threading, time
+import meshchaos.run.fault_by_hand
+meshchaos.run.fault_by_hand.LIFETIME = 3.0
+
+def test_holds(chaos, mesh):
+    with chaos.abort(to="stars", httpStatus=503) as fault:
+        (first,) = mesh.journal.entries()
+        deadline = time.monotonic() + 60
+        while mesh.journal.entries()[0].expires < first.expires + 6:
+            assert time.monotonic() < deadline
+            threading.Event().wait(0.1)
+        pathlib.Path("inside").touch()
+        threading.Event().wait(60)
+"""
+
+
+def test_the_mesh_itself_takes_back_what_a_killed_pytest_left(up: Project) -> None:
+    """The entry is renewed while the test lasts, and expires when nobody does so any more."""
+    up.write("lives/test_lives.py", LIVES)
+    inside = up.folder / "inside"
+    with up.running("lives") as (process, output):
+        wait_for(lambda: inside.exists() or process.poll() is not None, "the fault outlives its first time", 60)
+        assert process.poll() is None, output.read_text("utf-8")
+        inside.unlink()
+        assert "held by run" in up.shop.command("mesh", "status").stdout
+        process.kill()
+        process.wait(60)
+    wait_for(lambda: "held by run" not in up.shop.command("mesh", "status").stdout, "the mesh puts it back", 60)
+    assert up.shop.command("heal").stdout == "nothing to heal\n"
+    up.write("lives/test_after.py", AFTER)
+    ran = up.pytest("lives/test_after.py")
+    assert (ran.code, ran.outcomes()) == (0, "1 passed")
+
+
+AFTER = """
+def test_put_back(mesh):
+    with mesh.client(from_="page") as client:
+        assert client.get("http://stars:8000/").status_code == 200
+    assert [one for one in mesh.snapshot().of_kind("EnvoyFilter") if one["metadata"]["name"].startswith("chaos-")] == []
+"""
+
+
 def test_leftovers_fail_the_test_and_end_the_session(up: Project) -> None:
     """The mesh hangs while the run heals, and the user does not wait."""
     up.write("z/a.chaos.yaml", LONG)

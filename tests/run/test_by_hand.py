@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from meshchaos.run.by_hand import ByHand
 from meshchaos.run.rooms import Rooms
 from tests.fakes import FakeClock, FakeMesh, FakeProver
 from tests.run.bench import KINDS
+from tests.run.shop import wait_for
 
 
 class Hands:
@@ -44,7 +46,7 @@ def test_live_inside_and_proved_on_leaving(hands: Hands) -> None:
         assert fault.record.live_at is not None
         assert fault.record.gone_at is None
         (entry,) = hands.mesh.entries()
-        assert entry.expires - entry.opened == 600
+        assert entry.expires - entry.opened == 60
         assert not hands.untouched()
     calls = hands.mesh.calls
     assert calls.index("journal.open") < calls.index("observe") < calls.index("replace ratings")
@@ -207,12 +209,25 @@ def test_awaited_and_cancelled(hands: Hands) -> None:
     asyncio.run(test())
 
 
-def test_waiting_keeps_what_is_live(hands: Hands) -> None:
+def test_it_is_kept_from_expiring_inside(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshchaos.run.fault_by_hand.LIFETIME", 0.04)
+
+    def renewed() -> int:
+        return hands.mesh.calls.count("journal.renew")
+
     with hands.hand.fault("fake", {}):
-        before = hands.mesh.calls.count("journal.renew")
-        for _ in range(5):
-            hands.hand.wait(400.0)
-        for _ in range(50):
-            hands.hand.wait(0.1)
-        assert hands.mesh.calls.count("journal.renew") == before + 6
+        before = renewed()
+        wait_for(lambda: renewed() >= before + 3, "renewals")
+    after = renewed()
+    assert hands.mesh.calls[-1] != "journal.renew"
+    assert not [one for one in threading.enumerate() if one.name == "meshchaos-journal"]
+    assert renewed() == after
+    assert hands.untouched()
+
+
+def test_a_renewal_that_is_refused_is_the_last(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshchaos.run.fault_by_hand.LIFETIME", 0.04)
+    with hands.hand.fault("fake", {}):
+        hands.mesh.fail["journal.renew"] = [Locked("expired and healed")]
+        wait_for(lambda: not [one for one in threading.enumerate() if one.name == "meshchaos-journal"], "it gives up")
     assert hands.untouched()
