@@ -1,8 +1,9 @@
 """The tier on a real cluster with a real Istio: ``MESHCHAOS_TEST_CONTEXT`` names a context of the kubeconfig.
 
 Everything happens in a namespace of its own, which is made here and deleted again; ``MESHCHAOS_TEST_IMAGE`` is an image
-of httpbin that the cluster can pull. Calls go through the ingress gateway where the cluster has one that this machine
-reaches (``MESHCHAOS_TEST_GATEWAY``: its address), else from outside to the Service.
+of httpbin that it can pull, ``MESHCHAOS_TEST_OWN_IMAGE`` one with meshchaos in it. Calls go through the ingress
+gateway where the cluster has one that this machine reaches (``MESHCHAOS_TEST_GATEWAY``: its address), else from outside
+to the Service.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from meshchaos.mesh.kubernetes.api import Api, connect
 from meshchaos.mesh.kubernetes.kinds import Kinds
 
 IMAGE = os.environ.get("MESHCHAOS_TEST_IMAGE", "docker.io/mccutchen/go-httpbin:v2.15.0")
+OWN_IMAGE = os.environ.get("MESHCHAOS_TEST_OWN_IMAGE")
+_SECURITY = "/apis/security.istio.io/v1"
 _HERE = Path(__file__).parent
 
 
@@ -58,6 +62,28 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     finally:
         api.call("DELETE", f"/api/v1/namespaces/{namespace}")
         api.close()
+
+
+@pytest.fixture(scope="session")
+def inside(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The same, with an image for callers, and a policy set: mutual TLS alone, and only the sleeper is let in."""
+    if not OWN_IMAGE:
+        pytest.skip("MESHCHAOS_TEST_OWN_IMAGE names no image with meshchaos in it")
+    place = cluster.namespace
+    folder = tmp_path_factory.mktemp("inside")
+    mesh = {"kubernetes": {"context": cluster.api.context, "namespaces": [place], "image": OWN_IMAGE}}
+    (folder / "meshchaos.yaml").write_text(yaml.safe_dump({"meshes": {"real": mesh}}), "utf-8")
+    peer = {"metadata": {"name": "default"}, "spec": {"mtls": {"mode": "STRICT"}}}
+    source = {"principals": [f"cluster.local/ns/{place}/sa/sleeper"]}
+    rule = {"selector": {"matchLabels": {"app": "httpbin"}}, "rules": [{"from": [{"source": source}]}]}
+    policy = {"metadata": {"name": "httpbin"}, "spec": rule}
+    paths = [f"{_SECURITY}/namespaces/{place}/{plural}" for plural in ("peerauthentications", "authorizationpolicies")]
+    kinds = ("PeerAuthentication", "AuthorizationPolicy")
+    for path, kind, manifest in zip(paths, kinds, (peer, policy), strict=True):
+        cluster.api.call("POST", path, {"apiVersion": "security.istio.io/v1", "kind": kind, **manifest})
+    yield replace(cluster, folder=folder, source="sleeper", gateway=False)
+    for path, manifest in zip(paths, (peer, policy), strict=True):
+        cluster.api.call("DELETE", f"{path}/{manifest['metadata']['name']}")
 
 
 def _ready(cluster: Cluster, name: str) -> bool:

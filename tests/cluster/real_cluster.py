@@ -58,7 +58,7 @@ class Cluster:
         )
 
     def run(self, name: str, fault: str, /, *expect: str, **phases: str) -> tuple[dict[str, Any], int, str]:
-        """One experiment: its result.json, the exit code and what was printed."""
+        """One experiment: its result.json, the exit code and what was printed. ``fault``: one, or a list of several."""
         file = self.experiment(name, fault, *expect, **phases)
         process = self.command("run", str(file), "--json", str(self.folder / f"{name}.json"))
         output, _ = process.communicate(timeout=180)
@@ -68,6 +68,7 @@ class Cluster:
 
     def experiment(self, name: str, fault: str, /, *expect: str, **phases: str) -> Path:
         target = f"http://{self.namespace}.example/get" if self.gateway else "http://httpbin:8000/get"
+        made = yaml.safe_load(fault)
         lengths = {"warmup": "1s", "baseline": "4s", "fault": "6s", "recovery": "4s", **phases}
         document = {
             "apiVersion": "meshchaos.dev/v1",
@@ -79,7 +80,7 @@ class Cluster:
                 "load": {"target": target, "from": "gateway" if self.gateway else self.source, "rate": 40,
                          "timeout": "5s"},
                 "phases": lengths,
-                "faults": [yaml.safe_load(fault)],
+                "faults": made if isinstance(made, list) else [made],
                 "expect": [yaml.safe_load(one) for one in expect],
             },
         }  # fmt: skip

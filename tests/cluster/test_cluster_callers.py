@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +15,6 @@ from real_cluster import Cluster, until, watchdog_of
 from meshchaos.errors import NotFound
 
 pytestmark = pytest.mark.cluster
-IMAGE = os.environ.get("MESHCHAOS_TEST_OWN_IMAGE")
-_SECURITY = "/apis/security.istio.io/v1"
-
-
-@pytest.fixture(scope="module")
-def inside(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The same, with an image for callers, and a policy set: mutual TLS alone, and only the sleeper is let in."""
-    if not IMAGE:
-        pytest.skip("MESHCHAOS_TEST_OWN_IMAGE names no image with meshchaos in it")
-    place = cluster.namespace
-    folder = tmp_path_factory.mktemp("inside")
-    mesh = {"kubernetes": {"context": cluster.api.context, "namespaces": [place], "image": IMAGE}}
-    (folder / "meshchaos.yaml").write_text(yaml.safe_dump({"meshes": {"real": mesh}}), "utf-8")
-    peer = {"metadata": {"name": "default"}, "spec": {"mtls": {"mode": "STRICT"}}}
-    source = {"principals": [f"cluster.local/ns/{place}/sa/sleeper"]}
-    rule = {"selector": {"matchLabels": {"app": "httpbin"}}, "rules": [{"from": [{"source": source}]}]}
-    policy = {"metadata": {"name": "httpbin"}, "spec": rule}
-    paths = [f"{_SECURITY}/namespaces/{place}/{plural}" for plural in ("peerauthentications", "authorizationpolicies")]
-    kinds = ("PeerAuthentication", "AuthorizationPolicy")
-    for path, kind, manifest in zip(paths, kinds, (peer, policy), strict=True):
-        cluster.api.call("POST", path, {"apiVersion": "security.istio.io/v1", "kind": kind, **manifest})
-    yield replace(cluster, folder=folder, source="sleeper", gateway=False)
-    for path, manifest in zip(paths, (peer, policy), strict=True):
-        cluster.api.call("DELETE", f"{path}/{manifest['metadata']['name']}")
-
 
 WHO = (
     "success: 90%",
