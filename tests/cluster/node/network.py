@@ -55,7 +55,8 @@ def up() -> None:
         _inside("ip", "route", "add", SERVICES, "dev", BRIDGE)
     for network in (PODS, SERVICES):
         run("ip", "route", "replace", network, "via", NODE_IP, "dev", HOST_LINK)
-    _inside("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1")
+    for name in ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables"):
+        _inside("sh", "-c", f"echo 1 >{_sysctl(name)}")
 
 
 def down() -> None:
