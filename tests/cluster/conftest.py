@@ -64,9 +64,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         api.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def inside(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The same, with an image for callers, and a policy set: mutual TLS alone, and only the sleeper is let in."""
+    """The same, with an image for callers, and a policy set: mutual TLS alone, and only the sleeper is let in.
+    For a module: they are taken away again before others call.
+    """
     if not OWN_IMAGE:
         pytest.skip("MESHCHAOS_TEST_OWN_IMAGE names no image with meshchaos in it")
     place = cluster.namespace
