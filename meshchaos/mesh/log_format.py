@@ -55,6 +55,25 @@ _BLOCK = 1024 * 1024
 """Bytes a reading; some two thousand lines."""
 
 
+def end_of(log: Path) -> int:
+    """The position behind the last whole line; 0 where there is no log. While a line is written its first bytes may be
+    there without the rest: a size that is seen then lies in the middle of one.
+    """
+    try:
+        with log.open("rb") as file:
+            at = file.seek(0, os.SEEK_END)
+            while at > 0:
+                start = max(0, at - _BLOCK)
+                file.seek(start)
+                found = file.read(at - start).rfind(b"\n")
+                if found >= 0:
+                    return start + found + 1
+                at = start
+    except FileNotFoundError:
+        pass
+    return 0
+
+
 def read_lines(log: Path, since: int) -> tuple[list[ProxyLogLine], int]:
     """Whole lines of a log behind position ``since``, a block of them, and the position behind them. Raises
     EvidenceError for a log that was shortened or removed, and for lines that are none of ours.

@@ -15,7 +15,7 @@ from meshchaos.mesh.istio.injection import PROXY_CONTAINER
 from meshchaos.mesh.kubernetes.api import Api
 from meshchaos.mesh.kubernetes.logs import FollowedLog
 from meshchaos.mesh.kubernetes.status import Forbidden
-from meshchaos.mesh.log_format import read_lines
+from meshchaos.mesh.log_format import end_of, read_lines
 from meshchaos.mesh.seam import ProxyLogLine, Replica
 
 ADMIN_PORT: Final = 15000
@@ -56,8 +56,7 @@ class KubernetesProxy:
 
     def log_mark(self) -> int:
         """See ``Proxy``: the log is followed from here on. Raises EvidenceError."""
-        file = self._followed().file
-        return file.stat().st_size if file.exists() else 0
+        return end_of(self._followed().file)
 
     def access_log(self, since: int = 0) -> tuple[list[ProxyLogLine], int]:
         """See ``Proxy``. Raises EvidenceError."""

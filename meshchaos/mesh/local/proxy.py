@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from meshchaos.mesh.local.admin import AdminClient
-from meshchaos.mesh.log_format import read_lines
+from meshchaos.mesh.log_format import end_of, read_lines
 from meshchaos.mesh.seam import ProxyLogLine, Replica
 
 
@@ -39,11 +39,8 @@ class LocalProxy:
         return self._admin.stats(pattern)
 
     def log_mark(self) -> int:
-        """See ``Proxy``: the size of the file."""
-        try:
-            return self._log.stat().st_size
-        except FileNotFoundError:
-            return 0
+        """See ``Proxy``: a position in the file."""
+        return end_of(self._log)
 
     def access_log(self, since: int = 0) -> tuple[list[ProxyLogLine], int]:
         """See ``Proxy``. Envoy writes every 20 ms. Raises EvidenceError."""

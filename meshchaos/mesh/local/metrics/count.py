@@ -12,6 +12,7 @@ from meshchaos.mesh.local.metrics.families import Series, rendered
 from meshchaos.mesh.local.metrics.labels import Labeller, Labels, is_tcp
 from meshchaos.mesh.local.translate.access_log import CONNECTED
 from meshchaos.mesh.local.translate.clusters import TUNNEL_CLUSTER
+from meshchaos.mesh.log_format import end_of
 
 _BLOCK: Final = 128 * 1024
 """Bytes between two turns of the event loop: some 200 lines, 2 ms."""
@@ -85,7 +86,7 @@ class _Tail:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._at = path.stat().st_size if path.exists() else 0
+        self._at = end_of(path)
 
     async def read(self, take: Callable[[Mapping[str, Any]], None]) -> None:
         while True:
