@@ -102,6 +102,7 @@ class LoadByHand:
         except asyncio.CancelledError:
             self._given_up = True  # the thread looks at the generator: not while it is being closed
             await asyncio.wait([waiting])
+            waiting.exception()  # that it was given up is no news
             raise
 
     def so_far(self) -> Measured:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,7 @@ from meshchaos.run.fault_by_hand import FaultByHand, Plainly
 from meshchaos.run.load_by_hand import LoadByHand, load_of
 from meshchaos.run.measured import Measured
 from meshchaos.run.result import Result
+from pytest_meshchaos.drawn import Drawn
 from pytest_meshchaos.kinds.edge_faults import EdgeFaults
 from pytest_meshchaos.kinds.object_faults import ObjectFaults
 from pytest_meshchaos.session import ChaosSession
@@ -33,8 +34,8 @@ class Chaos(EdgeFaults, ObjectFaults):
     A type checker knows those of meshchaos; for one of another distribution's, use ``fault``.
     """
 
-    session: ChaosSession
-    folder: Path
+    session: ChaosSession = field(repr=False)
+    folder: Path = field(repr=False)
 
     def fault(self, kind: str, /, **fields: Any) -> FaultByHand:
         """One fault by its kind's key, with the fields of the file: durations as text ("250ms"), percentages 0 to 100.
@@ -42,6 +43,10 @@ class Chaos(EdgeFaults, ObjectFaults):
         not there.
         """
         return self.session.by_hand().fault(kind, fields)
+
+    def make(self, drawn: Drawn) -> FaultByHand:
+        """One that was drawn by a strategy of ``pytest_meshchaos.strategies``. Raises UserError as ``fault``."""
+        return self.fault(drawn.kind, **drawn.fields)
 
     def together(self, *faults: FaultByHand) -> FaultByHand:
         """Several that are live at the same time, applied in turn and taken back in reverse. Raises UserError."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from meshchaos.mesh.journal import Journal
@@ -21,7 +21,7 @@ class LiveMesh:
     raises MeshGone where it ended in the middle.
     """
 
-    session: ChaosSession
+    session: ChaosSession = field(repr=False)
 
     @property
     def seam(self) -> Mesh:
