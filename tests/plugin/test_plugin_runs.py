@@ -368,6 +368,7 @@ def test_leftovers_fail_the_test_and_end_the_session(up: Project) -> None:
         os.kill(serving, signal.SIGSTOP)
         try:
             process.send_signal(signal.SIGINT)
+            wait_for(lambda: "Stopped" in told(up, "long"), "the run has heard of it", 60)
             wait_for(lambda: stuck(process.pid), "the run waits for the mesh")
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGHUP)
@@ -384,15 +385,15 @@ def test_leftovers_fail_the_test_and_end_the_session(up: Project) -> None:
 
 
 def in_fault_phase(mine: Project, name: str) -> None:
-    """Read from the run's history, which is written as it happens."""
+    wait_for(lambda: "PhaseStarted fault" in told(mine, name), "the fault phase", 60)
 
-    def live() -> bool:
-        events = [
-            json.loads(line)
-            for path in (mine.folder / "reports").glob(f"{name}-*/history.jsonl")
-            for line in path.read_text("utf-8").splitlines(keepends=True)
-            if line.endswith("\n")
-        ]
-        return any(event["event"] == "PhaseStarted" and event["name"] == "fault" for event in events)
 
-    wait_for(live, "the fault phase", 60)
+def told(mine: Project, name: str) -> set[str]:
+    """The events of a run, phases with their names: of its history, which is written as it happens."""
+    events = [
+        json.loads(line)
+        for path in (mine.folder / "reports").glob(f"{name}-*/history.jsonl")
+        for line in path.read_text("utf-8").splitlines(keepends=True)
+        if line.endswith("\n")
+    ]
+    return {f"{one['event']} {one['name']}" if one["event"] == "PhaseStarted" else one["event"] for one in events}
