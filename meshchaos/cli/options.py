@@ -50,6 +50,12 @@ def summary_options(command: F) -> F:
             help="A message as Slack's webhooks take it, to be posted by you.",
         ),
         click.option(
+            "--junit",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="JUnit XML: a test case for each expectation, for run and for heal.",
+        ),
+        click.option(
             "--markdown", type=click.Path(path_type=Path), metavar="FILE", help="A summary for a pull request."
         ),
     ):

@@ -12,7 +12,7 @@ from meshchaos.run.result import Result
 
 SIGNS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔", "INVALID": "🚫", "ERROR": "💥"}
 """Beside the word, never in its place."""
-_WORST = ("ERROR", "FAIL", "INVALID", "INCONCLUSIVE", "PASS")
+WORST = ("ERROR", "FAIL", "INVALID", "INCONCLUSIVE", "PASS")
 _HEADER, _TEXT, _BLOCKS = 150, 3000, 50
 """What a webhook of Slack takes: characters of a header and of a section, blocks of a message
 (docs.slack.dev, Block Kit).
@@ -24,7 +24,7 @@ def headline(results: Sequence[Result]) -> str:
     if len(results) == 1:
         return f"{results[0].verdict}: {results[0].experiment}"
     verdicts = [result.verdict.value for result in results]
-    worst = next((verdict for verdict in _WORST if verdict in verdicts), "nothing was run")
+    worst = next((verdict for verdict in WORST if verdict in verdicts), "nothing was run")
     return f"{worst}: {verdicts.count('PASS')} of {words.plural(len(results), 'run')} passed"
 
 
@@ -58,7 +58,7 @@ def webhook(results: Sequence[Result]) -> dict[str, Any]:
     blocks: list[dict[str, Any]] = [
         {"type": "header", "text": {"type": "plain_text", "text": lines.cut(text, _HEADER)}}
     ]
-    ordered = sorted(results, key=lambda result: _WORST.index(result.verdict.value))
+    ordered = sorted(results, key=lambda result: WORST.index(result.verdict.value))
     room = _BLOCKS - 2
     for result in ordered[:room]:
         told = [f"{SIGNS[result.verdict]} *{result.verdict}: {_mrkdwn(result.experiment)}* ({_mrkdwn(result.mesh)})"]

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_meshchaos.telling import HEAL, RUN, Crash, Told, failure_text, outcome
+from meshchaos.report.items import HEAL, RUN, failure_text, outcome
+from pytest_meshchaos.telling import Crash, Told
 
 if TYPE_CHECKING:
     from meshchaos.experiment.model import Experiment

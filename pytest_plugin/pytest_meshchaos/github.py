@@ -1,41 +1,38 @@
-"""For GitHub Actions: an annotation at the line of each expectation that failed, and a table in the step's summary.
-
-``::error file=F,line=N,title=T::MESSAGE`` is a workflow command; in properties ``%``, CR, LF, ``:`` and ``,`` are
-percent-encoded, in the message the first three. A step shows ten annotations, so no more are written.
-"""
+"""For GitHub Actions: annotations at the lines of expectations that failed, and a table in the step's summary."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-_MOST = 10
+if TYPE_CHECKING:
+    from meshchaos.report.github import Note
 
 
 def tell_github(reporter: pytest.TerminalReporter) -> None:
     """Does nothing elsewhere, and where no experiment was run."""
-    if os.environ.get("GITHUB_ACTIONS") != "true":
-        return
     reports = [one for kind in ("failed", "passed", "skipped") for one in reporter.stats.get(kind, [])]
     told = [one for one in reports if isinstance(one, pytest.TestReport) and one.when == "call" and _properties(one)]
-    for report in [one for one in told if one.failed][:_MOST]:
+    if not told:
+        return
+    from meshchaos.report import github
+
+    if not github.in_actions():
+        return
+    for line in github.commands([_note(report) for report in told if report.failed]):
         reporter.ensure_newline()
-        reporter.write_line(_annotation(report))
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary and told:
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write("\n".join(_table(told)) + "\n")
+        reporter.write_line(line)
+    github.summarize("\n".join(_table(told)) + "\n")
 
 
-def _annotation(report: pytest.TestReport) -> str:
+def _note(report: pytest.TestReport) -> Note:
+    from meshchaos.report.github import Note
+
     path, line, title = report.location
     found = _properties(report)
-    message = f"{found['meshchaos.verdict']}: {found['meshchaos.reason']}"
-    where = f"file={_escaped(path, ':,')},line={(line or 0) + 1},title={_escaped(title, ':,')}"
-    return f"::error {where}::{_escaped(message)}"
+    return Note(found["meshchaos.verdict"], path, (line or 0) + 1, title, found["meshchaos.reason"])
 
 
 def _table(reports: Sequence[pytest.TestReport]) -> Iterator[str]:
@@ -51,9 +48,3 @@ def _table(reports: Sequence[pytest.TestReport]) -> Iterator[str]:
 
 def _properties(report: pytest.TestReport) -> Mapping[str, str]:
     return {str(name): str(value) for name, value in report.user_properties if str(name).startswith("meshchaos.")}
-
-
-def _escaped(text: str, also: str = "") -> str:
-    for character in "%\r\n" + also:
-        text = text.replace(character, f"%{ord(character):02X}")
-    return text

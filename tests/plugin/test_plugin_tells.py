@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from meshchaos.report.items import failure_text, outcome
 from pytest_meshchaos.sharing import once
-from pytest_meshchaos.telling import failure_text, outcome
 
 
 def finding(name: str, verdict: str) -> dict[str, Any]:

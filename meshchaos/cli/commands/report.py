@@ -19,6 +19,7 @@ def command(
     runs: tuple[Path, ...],
     html: Path | None,
     compare: bool,
+    junit: Path | None,
     markdown: Path | None,
     webhook: Path | None,
     otlp: Path | None,
@@ -51,7 +52,7 @@ def command(
         click.echo(f"{result.verdict.value:<12} {result.experiment}: {result.reason}")
         click.echo(f"{'':<12} {path}")
         judged.append(result)
-    written.summaries(judged, markdown=markdown, webhook=webhook, otlp=otlp)
+    written.summaries(judged, junit=junit, markdown=markdown, webhook=webhook, otlp=otlp)
     return worst_exit(result.exit_code for result in judged)
 
 

@@ -54,6 +54,7 @@ def command(
     seed: int | None,
     json_file: Path | None,
     html: Path | None,
+    junit: Path | None,
     markdown: Path | None,
     webhook: Path | None,
     otlp: Path | None,
@@ -78,6 +79,8 @@ def command(
         raise UserError(
             f"--html is for one experiment, and {len(chosen)} are selected; each leaves a report.html anyway"
         )
+    if find_limit is not None and (junit, markdown, webhook, otlp) != (None, None, None, None):
+        raise UserError("--junit, --markdown, --webhook-json and --otlp-json are not for --find-limit: it has --json")
     out = sys.stderr if json_file is not None and str(json_file) == "-" else sys.stdout
 
     handlers = [terminal.handler(out, quiet=quiet, verbose=verbose)]
@@ -124,7 +127,8 @@ def command(
     if json_file is not None:
         _write_json(done, json_file)
     written.index(output)
-    written.summaries(done.results, markdown=markdown, webhook=webhook, otlp=otlp)
+    written.in_actions(done.results, out)
+    written.summaries(done.results, junit=junit, markdown=markdown, webhook=webhook, otlp=otlp)
     return done.exit_code
 
 
