@@ -12,30 +12,28 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from meshchaos.checks import sentences, words
+from meshchaos.checks.canary_arms import Arm, arms_of, side_of, untraced
 from meshchaos.checks.canary_needs import needs_of_canary
 from meshchaos.checks.decide import Rule, decide
-from meshchaos.checks.edge import EdgeCheck, is_good, tally_of
-from meshchaos.checks.joining import calls_of
+from meshchaos.checks.edge import EdgeCheck
 from meshchaos.checks.kind import Check, CheckContext, Finding, Verdict
 from meshchaos.checks.latency import parse_quantile
 from meshchaos.checks.measured import quantile_name
 from meshchaos.checks.naming import edge_name, mistake, phases_of
 from meshchaos.checks.needs import Need
 from meshchaos.checks.statistics.comparison import Comparison
-from meshchaos.checks.statistics.latency_ratio import Latencies, compare_quantiles
+from meshchaos.checks.statistics.latency_ratio import compare_quantiles
 from meshchaos.checks.statistics.ratio import RatioRule
 from meshchaos.checks.statistics.share import share_holds, tolerance
-from meshchaos.checks.tally import Tally
 from meshchaos.errors import UserError
 from meshchaos.experiment.fields import About, OneOrMany, Share, Text, spec
 from meshchaos.experiment.model import Expectation, SpecKind
 from meshchaos.history.asks import EdgeAsk
-from meshchaos.history.edges import Edge, between
+from meshchaos.history.edges import Edge
 from meshchaos.history.records import History, PhaseRecord
-from meshchaos.mesh.seam import ProxyLogLine
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 _VERDICTS = {"holds": Verdict.PASS, "violated": Verdict.FAIL, "undecided": Verdict.INCONCLUSIVE}
 NEGLIGIBLE = 0.0001
@@ -65,72 +63,6 @@ class CanarySpec:
             raise ValueError("errorBudget and slo both set the cap: write one of them")
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """The attempts at one version: as its servers logged them, and those that never arrived."""
-
-    lines: tuple[ProxyLogLine, ...]
-    bad: tuple[bool, ...]
-
-    def with_lost(self, lines: Sequence[ProxyLogLine]) -> Arm:
-        """As if these failed here, too."""
-        return Arm((*self.lines, *lines), (*self.bad, *([True] * len(lines))))
-
-    def tally(self, phase: PhaseRecord) -> Tally:
-        return tally_of(self.lines, self.bad, phase.start, phase.end)
-
-    def latencies(self) -> Latencies:
-        import numpy as np
-
-        good = [line.duration for line, bad in zip(self.lines, self.bad, strict=True) if not bad]
-        array: NDArray[Any] = np.array(good, dtype=np.float64)
-        return Latencies(array, slow=sum(self.bad))
-
-
-def arms_of(edge: Edge, phase: PhaseRecord, names: Sequence[str]) -> list[Arm]:
-    """The attempts at each of the versions named. Raises UserError for one that is nobody's."""
-    members = [_members(edge, name) for name in names]
-    calls = calls_of(edge)
-    given_up = {
-        id(one) for call in calls if "UT" in call.sent.line.flags for one in call.arrived if one.proxy == call.server
-    }
-    received = between(edge.received, phase.start, phase.end)
-    lost = [call for call in calls if phase.start <= call.sent.line.start < phase.end and call.lost]
-    arms = []
-    for mine in members:
-        here = [one for one in received if one.proxy in mine]
-        arm = Arm(tuple(one.line for one in here), tuple(not is_good(one.line) or id(one) in given_up for one in here))
-        arms.append(arm.with_lost([call.sent.line for call in lost if call.server in mine]))
-    return arms
-
-
-def untraced(edge: Edge, phase: PhaseRecord) -> list[ProxyLogLine]:
-    """A client's line for each attempt before the last that arrived nowhere: its replica is named by no proxy."""
-    found = []
-    for call in calls_of(edge):
-        line = call.sent.line
-        if phase.start <= line.start < phase.end:
-            before = max(0, line.attempts - 1)
-            found += [line] * (before - min(before, len(call.arrived) - call.reached))
-    return found
-
-
-def _members(edge: Edge, name: str) -> frozenset[str]:
-    """The proxies of a subset, else of a workload."""
-    labels = edge.record.subsets.get(name)
-    if labels is not None:
-        return frozenset(
-            peer.name
-            for peer in edge.record.servers
-            if all(peer.labels.get(key) == value for key, value in labels.items())
-        )
-    found = frozenset(peer.name for peer in edge.record.servers if peer.workload == name)
-    if not found:
-        known = sorted({*edge.record.subsets, *(peer.workload for peer in edge.record.servers)})
-        raise UserError(f"{edge.record.service} has no subset or workload {name!r}; it has {', '.join(known)}")
-    return found
-
-
 @dataclass(frozen=True)
 class CanaryCheck(EdgeCheck):
     """``what``: which of the canary's promises this is; ``limit`` of it, ``quantile`` of a latency's."""
@@ -158,6 +90,8 @@ class CanaryCheck(EdgeCheck):
             "share": self._share,
         }[self.what]
         found = judge(old, new, phase, 1 - history.confidence, alpha)
+        sides = (side_of(self.baseline, old, 1 - history.confidence), side_of(self.canary, new, 1 - history.confidence))
+        found = replace(found, sides=sides)
         lost = untraced(edge, phase)
         if not lost:
             return found

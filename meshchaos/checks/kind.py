@@ -46,6 +46,29 @@ class Matrix:
 
 
 @dataclass(frozen=True, slots=True)
+class SideQuantile:
+    """A quantile (0..1) of one side's latency, s, with bounds; None where it is among requests that never ended."""
+
+    quantile: float
+    estimate: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of two that a finding compares: its name, the attempts at it, how many of them failed, and how long they
+    took. ``interval`` of the share that failed.
+    """
+
+    name: str
+    attempts: int
+    failed: int
+    interval: tuple[float, float]
+    latencies: tuple[SideQuantile, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What one check found in one phase (or over several, the worst of them).
 
@@ -73,6 +96,8 @@ class Finding:
     matrix: Matrix | None = None
     edge: str = ""
     """Whose requests it is about, where they are not the loads' own: ``page -> ratings``."""
+    sides: tuple[Side, ...] = ()
+    """What was compared, the one that others are measured by first."""
 
 
 class Check(Protocol):

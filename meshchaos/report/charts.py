@@ -1,5 +1,5 @@
-"""The two charts of a report as inline SVG: latency over time, answers over time, each with the phases and
-the fault's band. Drawn here and not by a script, so that a page shows them without JavaScript and in print.
+"""The charts of a report as inline SVG: latency, answers, and lateness of the generator over time, each with the phases
+and the fault's band. Drawn here and not by a script, so that a page shows them without JavaScript and in print.
 
 Colours are CSS classes of the page; every line and area differs from the others in dash or hatching, too.
 """
@@ -53,14 +53,7 @@ def latency_chart(
     in which nothing was asked leaves a gap.
     """
     values = [value for p in points for value in (p.p50, p.slowest) if value] + [limit for _, limit in limits]
-    values += reach
-    low, high = _decades(values)
-
-    def y(value: float) -> float:
-        share = (math.log10(max(value, low)) - math.log10(low)) / (math.log10(high) - math.log10(low))
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
-
-    ticks = [(low * 10**i, words.seconds(low * 10**i)) for i in range(round(math.log10(high / low)) + 1)]
+    y, ticks = _logarithmic([*values, *reach])
     body = [_grid(ticks, y), _bands(frame)]
     for name, pick in (("slowest", _slowest), ("p99", _p99), ("p50", _p50)):
         body.append(_line(points, frame, pick, y, name))
@@ -71,6 +64,17 @@ def latency_chart(
             f'<text class="limit-label" x="{WIDTH - RIGHT - 4}" y="{beside:.1f}">{escape(lines.cut(label, 90))}</text>'
         )
     return _svg("Latency over time: median, 99th percentile and slowest answer", body, frame)
+
+
+def late_chart(points: Sequence[Point], frame: Frame) -> str:
+    """How late the generator started requests, by bin; empty where no load is an open one."""
+    if all(point.late is None for point in points):
+        return ""
+    y, ticks = _logarithmic([value for p in points for value in (p.late, p.latest) if value])
+    body = [_grid(ticks, y), _bands(frame)]
+    for name, pick in (("slowest", _latest), ("p99", _late)):
+        body.append(_line(points, frame, pick, y, name))
+    return _svg("How late requests were started over time: 99th percentile and latest", body, frame)
 
 
 def answers_chart(points: Sequence[Point], frame: Frame) -> str:
@@ -105,6 +109,25 @@ def _p99(point: Point) -> float | None:
 
 def _slowest(point: Point) -> float | None:
     return point.slowest
+
+
+def _late(point: Point) -> float | None:
+    return point.late
+
+
+def _latest(point: Point) -> float | None:
+    return point.latest
+
+
+def _logarithmic(values: Sequence[float]) -> tuple[Callable[[float], float], list[tuple[float, str]]]:
+    """Where seconds lie on an axis of decades around ``values``, and its ticks."""
+    low, high = _decades(values)
+
+    def y(value: float) -> float:
+        share = (math.log10(max(value, low)) - math.log10(low)) / (math.log10(high) - math.log10(low))
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
+
+    return y, [(low * 10**i, words.seconds(low * 10**i)) for i in range(round(math.log10(high / low)) + 1)]
 
 
 def _apart(heights: Sequence[float]) -> list[float]:

@@ -16,6 +16,7 @@ from meshchaos.history.samples import Samples
 from meshchaos.report import charts, left, timeline, topology, view
 from meshchaos.report.matrix import calls_of
 from meshchaos.report.series import Point
+from meshchaos.report.versus import versus_of
 from meshchaos.run.result import Result, iso
 
 if TYPE_CHECKING:
@@ -78,9 +79,11 @@ def render(result: Result, samples: Mapping[str, Samples], *, beside: Path | Non
         "steady": view.expectation_rows(result.steady),
         "measured": any(one.threshold is not None or one.estimate is not None for one in result.findings),
         "calls": calls_of(result.findings),
+        "versus": versus_of(result.findings),
         "charts": bool(series),
         "latency_svg": Markup(charts.latency_chart(series, frame, limits)) if series else "",
         "answers_svg": Markup(charts.answers_chart(series, frame)) if series else "",
+        "late_svg": Markup(charts.late_chart(series, frame)) if series else "",
         "recovery_svg": Markup(charts.latency_chart(back, back_frame, limits)) if back else "",
         "recovery_rows": rows(back, back_frame),
         "limits": limits,
@@ -116,6 +119,7 @@ def rows(series: Sequence[Point], frame: charts.Frame) -> list[dict[str, str]]:
             "p50": seconds(point.p50),
             "p99": seconds(point.p99),
             "slowest": seconds(point.slowest),
+            "late": seconds(point.latest),
         }
         for point in series
     ]

@@ -17,7 +17,8 @@ class Point:
     """One bin, ``[at, at + width)`` in seconds since the origin, by intended start.
 
     ``p50``, ``p99``, ``slowest`` in seconds, None where nothing was asked. ``good`` and ``bad`` are
-    requests; a request without an answer is bad, and its time is how long it was waited for.
+    requests; a request without an answer is bad, and its time is how long it was waited for. ``late``, ``latest``: how
+    much later than due the generator started them, 99th percentile and most, s; None without an open load.
     """
 
     at: float
@@ -27,6 +28,8 @@ class Point:
     p50: float | None
     p99: float | None
     slowest: float | None
+    late: float | None = None
+    latest: float | None = None
 
 
 def bin_width(span: float, most: int = MAX_POINTS) -> float:
@@ -47,6 +50,7 @@ def points(loads: Sequence[Samples], start: float, end: float) -> list[Point]:
         return [Point(i * width, width, 0, 0, None, None, None) for i in range(count)]
     starts = np.concatenate([part.rows["start"] for part in parts])
     latency = np.concatenate([part.rows["latency"] for part in parts])
+    lag = np.concatenate([np.full(len(part.rows), np.nan) if part.closed else part.rows["lag"] for part in parts])
     good = np.concatenate([part.good() for part in parts])
     asked = np.concatenate([~part.dropped() for part in parts])
     which = np.minimum(((starts - start) / width).astype(int), count - 1)
@@ -57,6 +61,7 @@ def points(loads: Sequence[Samples], start: float, end: float) -> list[Point]:
         rows = order[edges[i] : edges[i + 1]]
         times = latency[rows][asked[rows]]
         p50, p99 = (float(q) for q in np.quantile(times, [0.5, 0.99], method="higher")) if times.size else (None, None)
+        late = lag[rows][~np.isnan(lag[rows])]
         found.append(
             Point(
                 at=i * width,
@@ -66,6 +71,8 @@ def points(loads: Sequence[Samples], start: float, end: float) -> list[Point]:
                 p50=p50,
                 p99=p99,
                 slowest=float(times.max()) if times.size else None,
+                late=float(np.quantile(late, 0.99, method="higher")) if late.size else None,
+                latest=float(late.max()) if late.size else None,
             )
         )
     return found

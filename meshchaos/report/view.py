@@ -132,7 +132,7 @@ def value(number: float | None, unit: str) -> str:
         return ""
     if unit == "s":
         return words.seconds(number)
-    return words.percent(number) if unit == "share" else f"{number:g} {unit}".rstrip()
+    return words.percent(number) if unit == "share" else f"{number:.4g} {unit}".rstrip()
 
 
 def _estimate(finding: Finding) -> str:

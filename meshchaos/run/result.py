@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from meshchaos.checks.kind import Finding, Verdict
+from meshchaos.checks.kind import Finding, Side, Verdict
 from meshchaos.errors import EvidenceError
 from meshchaos.history.records import FaultRecord, GeneratorHealth, PhaseRecord
 from meshchaos.run.plain import plain
@@ -203,8 +203,13 @@ def _finding(finding: Finding) -> dict[str, Any]:
             "censoredAt": finding.censored_at,
             "line": finding.line,
             "matrix": plain(finding.matrix),
+            "sides": [_side(one) for one in finding.sides],
         }
     )
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {**plain(side), "failedShare": side.failed / side.attempts}
 
 
 def _load(health: GeneratorHealth) -> dict[str, Any]:

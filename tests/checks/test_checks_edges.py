@@ -422,7 +422,14 @@ def test_a_canary_is_compared_by_attempt() -> None:
         latency_ratio={"p90": 1.3},
     )  # fmt: skip
     assert verdicts(judged(CANARY, spec, *arms(0))) == ["PASS", "PASS", "PASS", "PASS"]
-    assert verdicts(judged(CANARY, spec, *arms(30)))[:2] == ["FAIL", "FAIL"]
+    sick = judged(CANARY, spec, *arms(30))
+    assert verdicts(sick)[:2] == ["FAIL", "FAIL"]
+    assert {(one.sides[0].name, one.sides[1].name) for one in sick} == {("v1", "v2")}
+    old, new = sick[0].sides
+    assert (old.attempts, old.failed, new.attempts, new.failed) == (2700, 0, 300, 30)
+    assert new.interval == pytest.approx((0.0685, 0.1397), abs=5e-4)  # Clopper-Pearson, 95 %
+    assert [one.quantile for one in new.latencies] == [0.5, 0.9, 0.95, 0.99]
+    assert [one.estimate for one in new.latencies] == [0.02, 0.02, None, None]
     assert verdicts(judged(CANARY, spec, *arms(0, slow=0.05))) == ["PASS", "PASS", "FAIL", "PASS"]
     wide = replace(spec, share=0.5)
     assert verdicts(judged(CANARY, wide, *arms(0)))[-1] == "FAIL"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from meshchaos.checks.kind import Finding, Matrix, MatrixCell, MatrixRow, Verdict
+from meshchaos.checks.kind import Finding, Matrix, MatrixCell, MatrixRow, Side, SideQuantile, Verdict
 from meshchaos.history.records import FaultRecord, GeneratorHealth, Injection, PhaseRecord
 from meshchaos.history.samples import ROW, Samples
 from meshchaos.run.result import PhaseCount, Result
@@ -65,6 +65,13 @@ def finding(kind: str, verdict: Verdict, **changes: Any) -> Finding:
     return replace(base, **changes)
 
 
+def sides(baseline: str = "v1", canary: str = "v2") -> tuple[Side, Side]:
+    """The canary's slowest attempts never ended."""
+    old = (SideQuantile(0.5, 0.010, 0.009, 0.011), SideQuantile(0.99, 0.1, 0.08, 0.2))
+    new = (SideQuantile(0.5, 0.012, 0.01, 0.02), SideQuantile(0.99, None, 0.05, None))
+    return Side(baseline, 900, 1, (0.0, 0.006), old), Side(canary, 100, 3, (0.006, 0.085), new)
+
+
 def samples(seconds: float = 30.0, rate: int = 50) -> Samples:
     """Slow between 10 s and 20 s, a few failed there."""
     starts = np.arange(0, seconds, 1 / rate)
@@ -72,6 +79,7 @@ def samples(seconds: float = 30.0, rate: int = 50) -> Samples:
     rows["start"] = T0 + starts
     slow = (starts >= 10) & (starts < 20)
     rows["latency"] = np.where(slow, 0.9, 0.01)
+    rows["lag"] = np.where(slow, 0.004, 0.001)
     rows["status"] = np.where(slow & (np.arange(len(starts)) % 25 == 0), 503, 200)
     rows["grpc"] = -1
     return Samples("main", rows, ("page",), timeout=10.0)
@@ -107,6 +115,7 @@ def result(folder: Path, verdict: Verdict, **changes: Any) -> Result:
             finding("success", verdict),
             finding("latency", Verdict.PASS, threshold=0.8, estimate=0.9, interval=(0.8, 0.95), unit="s"),
             finding("recovery", Verdict.INCONCLUSIVE, threshold=0.85, estimate=0.1, unit="s", needs=100),
+            finding("canary", Verdict.FAIL, threshold=1.5, estimate=27.0, unit="times", sides=sides()),
             finding("denied", Verdict.FAIL, threshold=None, estimate=None, interval=None, matrix=matrix),
         ),
         proofs=(finding("injected", Verdict.INVALID if verdict is Verdict.INVALID else Verdict.PASS),),

@@ -69,6 +69,7 @@ def hostile(folder: Path) -> Path:
         findings=(
             replace(found, name=name, reason=HOSTILE, evidence=(HOSTILE,)),
             made.finding("denied", Verdict.FAIL, matrix=matrix),
+            made.finding("canary", Verdict.FAIL, sides=made.sides(HOSTILE, name)),
         ),
         load=(replace(base.load[0], load=HOSTILE, healthy=False, reason=HOSTILE),),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,19 @@ def test_charts_are_well_formed_and_break_the_line_where_nothing_was_asked() -> 
     assert line.get("d", "").count("M") == 2
     assert "p99 &amp; co" in drawn
     ET.fromstring(charts.answers_chart(points([made], T0, T0 + 10), frame))
+
+
+def test_how_late_the_generator_was_is_drawn_for_open_loads() -> None:
+    made = samples([0.05, 0.15, 8.05, 8.15])
+    made.rows["lag"] = [0.001, 0.002, 0.3, 0.004]
+    binned = points([made], T0, T0 + 10)
+    assert max(point.latest or 0 for point in binned) == pytest.approx(0.3)
+    tree = ET.fromstring(charts.late_chart(binned, charts.Frame(10, ())))
+    assert [node.text for node in tree.iter("text")][:4] == ["1 ms", "10 ms", "100 ms", "1 s"]
+    closed = replace(made, closed=True)
+    assert charts.late_chart(points([closed], T0, T0 + 10), charts.Frame(10, ())) == ""
+    both = points([closed, made], T0, T0 + 10)
+    assert [point.latest for point in both] == [point.latest for point in binned]
 
 
 def result(folder: Path, **changes: Any) -> Result:
