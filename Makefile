@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 STAMP_DOCS := $(VENV)/.docs
 
-.PHONY: help setup demo test cluster-test lint docs docs-run bench simulate prove example-report clean
+.PHONY: help setup demo test cluster-test cluster-bench lint docs docs-run bench simulate prove example-report clean
 
 help:
 	@echo "make demo   install, then run the example experiments on a local mesh of real Envoys"
 	@echo "make test   install, then run every test that needs no cluster"
 	@echo "make cluster-test  run the tests that need one: a Kubernetes with Istio comes up on this machine (Debian, root, Go)"
+	@echo "make cluster-bench  measure there: until a fault is live, what a run takes beyond its phases, memory (10 minutes)"
 	@echo "make lint   ruff, mypy --strict, import-linter"
 	@echo "make docs   build the docs into site/; a link that leads nowhere ends it"
 	@echo "make docs-run  run what the docs show, on local meshes; a verdict that is not as shown ends it"
@@ -36,6 +37,9 @@ test: $(STAMP)
 # On the cluster of MESHCHAOS_TEST_CONTEXT, else on one that comes up here: docs/cluster-tier.md.
 cluster-test: $(STAMP)
 	$(BIN)/python -m tests.cluster
+
+cluster-bench: $(STAMP)
+	$(BIN)/python -m tests.cluster bench
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

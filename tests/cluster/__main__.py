@@ -1,4 +1,4 @@
-"""``make cluster-test``: the tier on a real Kubernetes with a real Istio.
+"""``make cluster-test``: the tier on a real Kubernetes with a real Istio; ``make cluster-bench``: its benchmark.
 
 With ``MESHCHAOS_TEST_CONTEXT`` on the cluster of that context; else on one that is brought up on this machine and taken
 down again, whatever happens. Where this machine cannot have one that is said in one line, and is no failure.
@@ -22,9 +22,9 @@ NODE = (sys.executable, "-m", "tests.cluster.node")
 
 
 def main(words: Sequence[str]) -> int:
-    """``words``: for pytest."""
+    """``words``: for pytest, or ``bench`` alone."""
     if os.environ.get("MESHCHAOS_TEST_CONTEXT"):
-        return _pytest(words, {})
+        return _measure(words, {})
     if missing := lacking():
         print(f"cluster tier: skipped: this machine lacks {', and '.join(missing)}")
         return 0
@@ -37,7 +37,7 @@ def main(words: Sequence[str]) -> int:
             print("cluster tier: the cluster did not come up, so nothing was tested", file=sys.stderr)
             return NOT_UP
         said = dict(line.removeprefix("export ").split("=", 1) for line in up.stdout.splitlines())
-        return _pytest(words, said)
+        return _measure(words, said)
     finally:
         subprocess.run([*NODE, "down"], check=False)
 
@@ -60,8 +60,9 @@ def _installed() -> bool:
     return True
 
 
-def _pytest(words: Sequence[str], more: dict[str, str]) -> int:
-    command = [sys.executable, "-m", "pytest", "tests/cluster", *words]
+def _measure(words: Sequence[str], more: dict[str, str]) -> int:
+    bench = list(words) == ["bench"]
+    command = [sys.executable, "-m", *(("tests.cluster.bench",) if bench else ("pytest", "tests/cluster", *words))]
     return subprocess.run(command, env={**os.environ, **more}, check=False).returncode
 
 

@@ -9,21 +9,14 @@ to the Service.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from real_cluster import Cluster, until
+from real_cluster import Cluster, opened
 
-from meshchaos.errors import NotFound
-from meshchaos.mesh.kubernetes.api import Api, connect
-from meshchaos.mesh.kubernetes.kinds import Kinds
-
-IMAGE = os.environ.get("MESHCHAOS_TEST_IMAGE", "docker.io/mccutchen/go-httpbin:v2.15.0")
 OWN_IMAGE = os.environ.get("MESHCHAOS_TEST_OWN_IMAGE")
 _SECURITY = "/apis/security.istio.io/v1"
 _HERE = Path(__file__).parent
@@ -39,29 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    context = os.environ["MESHCHAOS_TEST_CONTEXT"]
-    api = connect(context)
-    kinds = Kinds.ask(api)
-    namespace = f"meshchaos-test-{secrets.token_hex(3)}"
-    labels = {"istio-injection": "enabled"}
-    api.call("POST", "/api/v1/namespaces", {"metadata": {"name": namespace, "labels": labels}})
-    try:
-        text = (
-            (_HERE / "httpbin.yaml").read_text("utf-8").replace("IMAGE", IMAGE).replace("HOST", f"{namespace}.example")
-        )
-        for manifest in yaml.safe_load_all(text):
-            manifest["metadata"]["namespace"] = namespace
-            api.call("POST", kinds.collection(manifest["kind"], namespace), kinds.as_served(manifest))
-        found = Cluster(api, kinds, namespace, tmp_path_factory.mktemp("cluster"), _gateway(api))
-        until(lambda: _ready(found, "httpbin") and _ready(found, "sleeper"), "workloads are ready", 120)
-        mesh: dict[str, Any] = {"kubernetes": {"context": context, "namespaces": [namespace]}}
-        if address := os.environ.get("MESHCHAOS_TEST_GATEWAY"):
-            mesh["gateway"] = {"address": address}
-        (found.folder / "meshchaos.yaml").write_text(yaml.safe_dump({"meshes": {"real": mesh}}), "utf-8")
+    with opened(os.environ["MESHCHAOS_TEST_CONTEXT"], tmp_path_factory.mktemp("cluster")) as found:
         yield found
-    finally:
-        api.call("DELETE", f"/api/v1/namespaces/{namespace}")
-        api.close()
 
 
 @pytest.fixture(scope="module")
@@ -86,15 +58,3 @@ def inside(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     yield replace(cluster, folder=folder, source="sleeper", gateway=False)
     for path, manifest in zip(paths, (peer, policy), strict=True):
         cluster.api.call("DELETE", f"{path}/{manifest['metadata']['name']}")
-
-
-def _ready(cluster: Cluster, name: str) -> bool:
-    try:
-        return bool((cluster.get("Deployment", name).get("status") or {}).get("readyReplicas"))
-    except NotFound:
-        return False
-
-
-def _gateway(api: Api) -> bool:
-    pods = api.listing("/api/v1/namespaces/istio-system/pods", {"labelSelector": "istio=ingressgateway"})
-    return bool(pods)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from meshchaos.mesh.kubernetes.api import Api
+from meshchaos.errors import NotFound
+from meshchaos.mesh.kubernetes.api import Api, connect
 from meshchaos.mesh.kubernetes.kinds import Kinds
 from meshchaos.mesh.objects import Manifest, Ref, ref_of
+
+IMAGE = os.environ.get("MESHCHAOS_TEST_IMAGE", "docker.io/mccutchen/go-httpbin:v2.15.0")
 
 
 @dataclass
@@ -40,17 +46,20 @@ class Cluster:
         """Every object of the namespace that a run may touch, without what the API server counts."""
         found = {}
         kinds = ("VirtualService", "DestinationRule", "EnvoyFilter", "PeerAuthentication", "AuthorizationPolicy",
-                 "ServiceEntry", "ConfigMap", "Lease", "Deployment", "Service")  # fmt: skip
+                 "RequestAuthentication", "Sidecar", "ServiceEntry", "ConfigMap", "Lease", "Deployment",
+                 "Service")  # fmt: skip
         for kind in kinds:
             for one in self.api.listing(self.kinds.collection(kind, self.namespace)):
                 meta = {k: v for k, v in one["metadata"].items() if k not in _COUNTED}
                 found[str(ref_of(one))] = {**one, "metadata": meta, "status": None}
         return json.loads(json.dumps(found))  # type: ignore[no-any-return]
 
-    def command(self, *words: str, to: Any = subprocess.PIPE) -> subprocess.Popen[str]:
+    def command(
+        self, *words: str, to: Any = subprocess.PIPE, by: Sequence[str] = ("-m", "meshchaos")
+    ) -> subprocess.Popen[str]:
         agreed = ["--yes"] if words[0] == "run" else []
         return subprocess.Popen(
-            [sys.executable, "-m", "meshchaos", *words, *agreed],
+            [sys.executable, *by, *words, *agreed],
             cwd=self.folder,
             stdout=to,
             stderr=subprocess.STDOUT,
@@ -105,3 +114,40 @@ def until(condition: Callable[[], object], words: str, timeout: float = 60.0) ->
         assert time.monotonic() < end, f"not within {timeout:g} s: {words}"
         time.sleep(0.1)
     return found
+
+
+@contextmanager
+def opened(context: str, folder: Path) -> Iterator[Cluster]:
+    """A namespace of its own with the workloads of ``httpbin.yaml``, deleted afterwards."""
+    api = connect(context)
+    kinds = Kinds.ask(api)
+    namespace = f"meshchaos-test-{secrets.token_hex(3)}"
+    labels = {"istio-injection": "enabled"}
+    api.call("POST", "/api/v1/namespaces", {"metadata": {"name": namespace, "labels": labels}})
+    try:
+        text = Path(__file__).with_name("httpbin.yaml").read_text("utf-8")
+        for manifest in yaml.safe_load_all(text.replace("IMAGE", IMAGE).replace("HOST", f"{namespace}.example")):
+            manifest["metadata"]["namespace"] = namespace
+            api.call("POST", kinds.collection(manifest["kind"], namespace), kinds.as_served(manifest))
+        found = Cluster(api, kinds, namespace, folder, _gateway(api))
+        until(lambda: _ready(found, "httpbin") and _ready(found, "sleeper"), "workloads are ready", 120)
+        mesh: dict[str, Any] = {"kubernetes": {"context": context, "namespaces": [namespace]}}
+        if address := os.environ.get("MESHCHAOS_TEST_GATEWAY"):
+            mesh["gateway"] = {"address": address}
+        (folder / "meshchaos.yaml").write_text(yaml.safe_dump({"meshes": {"real": mesh}}), "utf-8")
+        yield found
+    finally:
+        api.call("DELETE", f"/api/v1/namespaces/{namespace}")
+        api.close()
+
+
+def _ready(cluster: Cluster, name: str) -> bool:
+    try:
+        return bool((cluster.get("Deployment", name).get("status") or {}).get("readyReplicas"))
+    except NotFound:
+        return False
+
+
+def _gateway(api: Api) -> bool:
+    pods = api.listing("/api/v1/namespaces/istio-system/pods", {"labelSelector": "istio=ingressgateway"})
+    return bool(pods)
