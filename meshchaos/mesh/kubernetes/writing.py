@@ -91,23 +91,31 @@ class Objects:
         server would store them.
         """
         made: dict[Ref, Manifest] = {}
+        new: dict[Ref, Manifest] = {}
         for change in changes:
             ref = change.ref
             if ref.kind == "Secret":
                 raise Refused(f"{ref}: a Secret is never changed")
             if isinstance(change, Create):
                 self._kinds.learn(change.manifest)
-                path = self._kinds.collection(ref.kind, ref.namespace)
-                made[ref] = self._write("POST", path, change.manifest, dry=True)
+                new[ref] = change.manifest
+                made[ref] = self._post(ref, change.manifest)
                 self.may_delete(ref)
                 continue
-            found = made.get(ref) or self.get(ref)
+            found = new.get(ref) or made.get(ref) or self.get(ref)
             if outdated := stale(found, change):
                 raise Conflict("; ".join(outdated))
-            made[ref] = copy.deepcopy(edited(found, change))
-            if "uid" in made[ref]["metadata"]:  # else it is to be created, and stands nowhere yet
-                self._write("PUT", self._kinds.path(ref), made[ref], dry=True)
+            wanted = copy.deepcopy(edited(found, change))
+            if ref in new:  # it stands nowhere yet, so it is asked for as it will be
+                new[ref] = wanted
+                made[ref] = self._post(ref, wanted)
+            else:
+                made[ref] = wanted
+                self._write("PUT", self._kinds.path(ref), wanted, dry=True)
         return made
+
+    def _post(self, ref: Ref, manifest: Manifest) -> Manifest:
+        return self._write("POST", self._kinds.collection(ref.kind, ref.namespace), manifest, dry=True)
 
     def may_delete(self, ref: Ref) -> None:
         """Raises Forbidden where an object that is not there yet could not be read or deleted."""

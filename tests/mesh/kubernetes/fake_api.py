@@ -267,8 +267,8 @@ def _carry_out(
         if there is not None:
             return 409, _status(409, "AlreadyExists")
         body = api.admit(body)
-        if dry:
-            return 201, body
+        if dry:  # a uid is there, though nothing else is
+            return 201, {**body, "metadata": {**body["metadata"], "uid": "of-a-dry-run"}}
         return 201, api.put(plural, body)
     if there is None:
         return 404, _status(404, "NotFound")

@@ -222,6 +222,18 @@ def test_a_dry_run_changes_nothing_and_sees_edits_together(api: FakeApi, mesh: K
         mesh.dry_run([Create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "shop"}})])
 
 
+def test_a_dry_run_sees_an_edit_of_what_it_would_create(api: FakeApi, mesh: KubernetesMesh) -> None:
+    """As two faults on a service that no VirtualService governs: the second changes what the first would make."""
+    ref = Ref("EnvoyFilter", "shop", "chaos-1-0")
+    change = recorded(FILTER, EditObject(ref, (SetField(("spec", "priority"), MISSING, 5),)))
+    before = {key: dict(value) for key, value in api.objects.items()}
+    mesh.dry_run([Create(FILTER), change])
+    assert api.objects == before
+    posts = [one for one in api.requests if one.startswith("POST") and one.endswith("/envoyfilters")]
+    assert len(posts) == 2
+    assert not [one for one in api.requests if one.startswith("PUT")]
+
+
 def test_a_snapshot_reads_no_namespace_that_is_not_named(api: FakeApi, mesh: KubernetesMesh) -> None:
     api.put("services", {"metadata": {"name": "web", "namespace": "shop"}, "spec": {}})
     api.put("services", {"metadata": {"name": "other", "namespace": "elsewhere"}, "spec": {}})
