@@ -15,7 +15,16 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from meshchaos.errors import EvidenceError
-from meshchaos.evidence.requests import NEGLIGIBLE, POLL, Begun, Standing, quiet_of, requests_of, standing
+from meshchaos.evidence.requests import (
+    NEGLIGIBLE,
+    POLL,
+    Begun,
+    Standing,
+    quiet_of,
+    requests_left,
+    requests_of,
+    standing,
+)
 from meshchaos.history.probes import REFUSED
 from meshchaos.history.records import FaultRecord, Injection
 from meshchaos.mesh.seam import Proxy, ProxyLogLine
@@ -139,7 +148,7 @@ class InjectionProver:
             if all(state.whole for state in found) or now - quiet_since >= quiet or now >= deadline:
                 return found
             time.sleep(POLL)
-            active = [requests_of(watched.proxy, side).active for watched in self._watched]
+            active = [requests_left(watched.proxy, side).active for watched in self._watched]
 
 
 def concerned(proof: Proof) -> LinePredicate:

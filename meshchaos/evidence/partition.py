@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from meshchaos.errors import EvidenceError
-from meshchaos.evidence.requests import POLL, quiet_of, requests_of
+from meshchaos.evidence.requests import POLL, quiet_of, requests_left
 from meshchaos.history.records import FaultRecord
 from meshchaos.mesh.seam import Proxy, ProxyLogLine
 
@@ -128,7 +128,7 @@ class PartitionProver:
         deadline = quiet_since + self._timeout
         quiet = quiet_of(watched.proxy for watched in self._watched)
         while True:
-            active = any(requests_of(watched.proxy, watched.side).active for watched in self._watched)
+            active = any(requests_left(watched.proxy, watched.side).active for watched in self._watched)
             marks = [watched.mark for watched in self._watched]
             self.collect()
             now = time.monotonic()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from meshchaos.errors import EvidenceError, MeshGone
 from meshchaos.mesh.seam import Proxy
 
 POLL: Final = 0.02
@@ -37,6 +38,14 @@ def requests_of(proxy: Proxy, side: str) -> Requests:
     return Requests(active, sum(totals) if totals else None)
 
 
+def requests_left(proxy: Proxy, side: str) -> Requests:
+    """The same at a run's end, where lines have to be whole. Raises EvidenceError for a proxy that has ended."""
+    try:
+        return requests_of(proxy, side)
+    except MeshGone as error:
+        raise EvidenceError(f"{proxy.name} ended in mid-run, with what it had not written down: {error}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Begun:
     """What one side of a proxy had counted at a moment: every request that started before ``at`` (epoch s) is in it, if
@@ -54,8 +63,8 @@ class Begun:
 
     @classmethod
     def last(cls, proxy: Proxy, side: str) -> Begun:
-        """Up to here."""
-        found = requests_of(proxy, side)
+        """Up to here. Raises EvidenceError."""
+        found = requests_left(proxy, side)
         return cls(time.time(), found)
 
 

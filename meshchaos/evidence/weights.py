@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from meshchaos.errors import EvidenceError
+from meshchaos.errors import EvidenceError, MeshGone
 from meshchaos.evidence.requests import POLL, quiet_of, requests_of
 from meshchaos.history.records import ClusterShare, FaultRecord
 from meshchaos.mesh.seam import Proxy
@@ -90,7 +90,7 @@ class WeightsProver:
         deadline += self._timeout
         quiet = quiet_of(watched.proxy for watched in self._watched)
         while True:
-            active = any(requests_of(watched.proxy, "outbound").active for watched in self._watched)
+            active = any(_active(watched.proxy) for watched in self._watched)
             marks = [watched.mark for watched in self._watched]
             self.collect()
             now = time.monotonic()
@@ -99,3 +99,13 @@ class WeightsProver:
             if now - quiet_since >= quiet or now >= deadline:
                 return
             time.sleep(POLL)
+
+
+def _active(proxy: Proxy) -> int:
+    """In flight; none in a proxy that has ended. The lines that it took along are of no cluster more than of another,
+    so the shares of those that are there still stand.
+    """
+    try:
+        return requests_of(proxy, "outbound").active
+    except MeshGone:
+        return 0
