@@ -49,8 +49,8 @@ def plan_loads(
     plans = []
     for index, load in enumerate(loads):
         way = entry(load)
-        if way.scheme != "http":
-            raise _mistake(load, f"load {load.name}: {way.scheme} targets are not supported yet; use http")
+        if way.tls is not None and load.locustfile is not None:
+            raise _mistake(load, f"load {load.name}: a locustfile is not led to an https target yet; use http")
         plans.append(
             LoadPlan(
                 name=load.name,

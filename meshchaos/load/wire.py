@@ -46,7 +46,7 @@ def decode(line: bytes) -> tuple[LoadPlan, int, bool]:
     )
     samples, log, locustfile = Path(data.pop("samples")), Path(data.pop("log")), data.pop("locustfile")
     plan = LoadPlan(
-        entry=Entry(**data.pop("entry")),
+        entry=Entry.of(data.pop("entry")),
         requests=requests,
         locustfile=Path(locustfile) if locustfile else None,
         samples=samples,

@@ -111,21 +111,42 @@ class Proxy(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """How a client speaks TLS there. ``server_name``: goes in as SNI, and the server's certificate must be for it.
+    ``authorities``: who may have signed that, as PEM text; empty: whom this machine trusts. ``cert_file``,
+    ``key_file``: paths of a certificate to show, where the server asks for one. ``check_name``: False where the server
+    answers to any name and its certificate is for none.
+    """
+
+    server_name: str
+    authorities: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    check_name: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """How a client gets into the mesh for one URL.
 
     ``address`` ("127.64.0.9:8080") is what to connect to. With ``proxied`` the request line holds the
     absolute URL (an explicit HTTP proxy, the workload's own sidecar), else the path. ``host`` goes in
     as Host. ``words`` say it in the report ("through the gateway ingress.istio-system"). ``at``: the client that
-    must make the connection, for ``Mesh.caller``; empty: this machine does.
+    must make the connection, for ``Mesh.caller``; empty: this machine does. ``tls`` None: it is in plaintext.
     """
 
     address: str
     host: str
     proxied: bool
     words: str
-    scheme: Literal["http", "https"] = "http"
     at: str = ""
+    tls: Tls | None = None
+
+    @classmethod
+    def of(cls, form: Mapping[str, Any]) -> Entry:
+        """From what ``dataclasses.asdict`` made of one."""
+        tls = form.get("tls")
+        return cls(**{**form, "tls": Tls(**tls) if tls is not None else None})
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,6 @@ async def answer(form: Mapping[str, Any]) -> dict[str, Any]:
     """Makes the call that is asked for, from here."""
     start = time.time()
     found = await ask(
-        Entry(**form["entry"]), str(form["method"]), str(form["url"]), form["headers"], float(form["timeout"])
+        Entry.of(form["entry"]), str(form["method"]), str(form["url"]), form["headers"], float(form["timeout"])
     )
     return {"start": start, "end": time.time(), "status": found.status, "failure": found.failure}

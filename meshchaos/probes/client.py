@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from meshchaos.history.probes import Failure
+from meshchaos.mesh.client_tls import context_of
 from meshchaos.mesh.seam import Entry
 
 _HEAD = 64 * 1024
@@ -31,7 +32,14 @@ async def ask(entry: Entry, method: str, url: str, headers: Mapping[str, str], t
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), limit=_HEAD)
+            tls = entry.tls
+            reader, writer = await asyncio.open_connection(
+                host.strip("[]"),
+                int(port),
+                limit=_HEAD,
+                ssl=context_of(tls) if tls is not None else None,
+                server_hostname=tls.server_name if tls is not None else None,
+            )
             writer.write(_head(entry, method, url, headers))
             await writer.drain()
             return _answer(await reader.readuntil(b"\r\n\r\n"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -9,6 +10,7 @@ from types import TracebackType
 import httpx
 
 from meshchaos.errors import UserError
+from meshchaos.mesh.client_tls import context_of
 from meshchaos.mesh.seam import Entry
 
 EntryOf = Callable[[str], Entry]
@@ -50,15 +52,23 @@ def _proxy(entry: Entry) -> httpx.Proxy | None:
     return httpx.Proxy(f"http://{entry.address}") if entry.proxied else None
 
 
+def _trust(entry: Entry) -> ssl.SSLContext | bool:
+    """Whom the client believes; nobody is asked where it is in plaintext."""
+    if entry.tls is None:
+        return False
+    found: ssl.SSLContext = context_of(entry.tls)
+    return found
+
+
 def _aim(request: httpx.Request, entry: Entry) -> httpx.Request:
     """The request as it goes there; its Host stays what the caller's URL says."""
     if entry.proxied:
         return request
     host, _, port = entry.address.rpartition(":")
     url = request.url.copy_with(host=host.strip("[]"), port=int(port))
-    return httpx.Request(
-        request.method, url, headers=request.headers, stream=request.stream, extensions=request.extensions
-    )
+    more = {} if entry.tls is None else {"sni_hostname": entry.tls.server_name}
+    extensions = {**request.extensions, **more}
+    return httpx.Request(request.method, url, headers=request.headers, stream=request.stream, extensions=extensions)
 
 
 class MeshTransport(httpx.BaseTransport):
@@ -80,7 +90,7 @@ class MeshTransport(httpx.BaseTransport):
 
     def _of(self, entry: Entry) -> httpx.HTTPTransport:
         if entry not in self._transports:
-            self._transports[entry] = httpx.HTTPTransport(proxy=_proxy(entry), trust_env=False)
+            self._transports[entry] = httpx.HTTPTransport(proxy=_proxy(entry), trust_env=False, verify=_trust(entry))
         return self._transports[entry]
 
     def close(self) -> None:
@@ -107,7 +117,9 @@ class AsyncMeshTransport(httpx.AsyncBaseTransport):
 
     def _of(self, entry: Entry) -> httpx.AsyncHTTPTransport:
         if entry not in self._transports:
-            self._transports[entry] = httpx.AsyncHTTPTransport(proxy=_proxy(entry), trust_env=False)
+            self._transports[entry] = httpx.AsyncHTTPTransport(
+                proxy=_proxy(entry), trust_env=False, verify=_trust(entry)
+            )
         return self._transports[entry]
 
     async def aclose(self) -> None:

@@ -56,7 +56,7 @@ def join_mesh(found: str) -> Mesh | None:
 def cluster_spec(config: Config, name: str) -> ClusterSpec | None:
     """Of a mesh on a cluster; None for a local one. Raises UserError where it does not say which namespaces."""
     from meshchaos.experiment.config import KubernetesMeshConfig
-    from meshchaos.mesh.kubernetes.spec import ClusterSpec, HealerSpec
+    from meshchaos.mesh.kubernetes.spec import ClusterSpec, HealerSpec, TlsFiles
 
     kind = config.mesh(name).kind
     if not isinstance(kind, KubernetesMeshConfig):
@@ -74,6 +74,7 @@ def cluster_spec(config: Config, name: str) -> ClusterSpec | None:
         kind.kubeconfig,
         gateway.service if gateway is not None else None,
         gateway.address if gateway is not None else None,
+        TlsFiles(gateway.ca_file, gateway.cert_file, gateway.key_file) if gateway is not None else TlsFiles(),
         kind.image,
         HealerSpec(kind.healer.service_account, kind.healer.image) if kind.healer is not None else None,
     )

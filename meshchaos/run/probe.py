@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 from concurrent.futures import TimeoutError as NoAnswer
 from typing import Final
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from meshchaos.errors import MeshError
 from meshchaos.load.away import AwayDriver
 from meshchaos.load.driver import LoadDriver, LoadPlan
 from meshchaos.load.wire import encode
+from meshchaos.mesh.client_tls import context_of
 from meshchaos.mesh.seam import Caller
 
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
@@ -25,10 +27,13 @@ def probe_load(load: LoadPlan, timeout: float) -> str | None:
     """
     host, _, port = load.entry.address.rpartition(":")
     request = next((one for one in load.requests if one.method in _SAFE), None)
+    tls = load.entry.tls
     connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=timeout)
     try:
+        connection.connect()
+        if tls is not None:
+            connection.sock = context_of(tls).wrap_socket(connection.sock, server_hostname=tls.server_name)
         if request is None and load.locustfile is None:
-            connection.connect()
             return None
         target = urlsplit(load.target)
         path = request.path if request is not None else (target.path or "/")
@@ -38,6 +43,8 @@ def probe_load(load: LoadPlan, timeout: float) -> str | None:
         connection.getresponse().read()
     except TimeoutError:
         return f"{load.target} did not answer within {timeout:g}s (at {load.entry.address})"
+    except ssl.SSLCertVerificationError as error:
+        return f"{load.target} at {load.entry.address} shows a certificate that is not trusted: {error.verify_message}"
     except (OSError, http.client.HTTPException, socket.gaierror) as error:
         return f"{load.target} at {load.entry.address}: {str(error) or type(error).__name__}"
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -19,8 +20,10 @@ class Server:
     requests with the time they came.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.mode: str | int = 200
+        self.body = b"{}"
+        self._tls = tls
         self.stall = (0.0, 0.0)
         self.seen: list[tuple[float, Message]] = []
         self._loop = asyncio.new_event_loop()
@@ -30,7 +33,7 @@ class Server:
         self.address = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
 
     async def _listen(self) -> str:
-        self._server = await self._loop.create_server(self._connection, "127.0.0.1", 0)
+        self._server = await self._loop.create_server(self._connection, "127.0.0.1", 0, ssl=self._tls)
         host, port = self._server.sockets[0].getsockname()
         return f"{host}:{port}"
 
@@ -48,7 +51,7 @@ class Server:
         elif self.mode != "silent":
             begin, end = self.stall
             wait = end - now if begin <= now < end else 0.0
-            self._loop.call_later(wait, respond, self.mode, b"{}")
+            self._loop.call_later(wait, respond, self.mode, self.body)
 
     def close(self) -> None:
         async def shut() -> None:

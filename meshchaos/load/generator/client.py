@@ -20,6 +20,8 @@ from gevent import monkey
 from meshchaos.history.samples import Outcome
 from meshchaos.load.driver import LoadPlan
 from meshchaos.load.generator.answers import Answer, AnswerReader, BadAnswer, request_template
+from meshchaos.load.generator.secured import Secured
+from meshchaos.mesh.seam import Tls
 
 RECV: Final = 64 * 1024
 READ, WRITE = 1, 2
@@ -68,7 +70,7 @@ class Requests:
                 *request_template(
                     request.method,
                     request.path,
-                    scheme=plan.entry.scheme,
+                    scheme="http",  # said to proxies alone, and those speak plaintext
                     host=plan.entry.host,
                     proxied=plan.entry.proxied,
                     headers=request.headers,
@@ -88,7 +90,9 @@ class Requests:
 class Connection:
     """One socket, at most one exchange on it."""
 
-    __slots__ = ("_connected", "_exchange", "_out", "_pool", "_reader", "_reading", "_socket", "_writing")
+    __slots__ = (
+        "_connected", "_exchange", "_out", "_pool", "_reader", "_reading", "_secured", "_socket", "_way", "_writing",
+    )  # fmt: skip
 
     def __init__(self, pool: Pool) -> None:
         """Raises OSError when not even the attempt can be made."""
@@ -98,6 +102,9 @@ class Connection:
         self._out: bytes | memoryview = b""
         self._connected = False
         self._socket = Socket(pool.family, original_socket.SOCK_STREAM)
+        self._way: Any = self._socket
+        """What sends and receives: the socket, or TLS over it."""
+        self._secured: Secured | None = None
         self._socket.setblocking(False)
         self._socket.setsockopt(original_socket.IPPROTO_TCP, original_socket.TCP_NODELAY, 1)
         loop = gevent.get_hub().loop
@@ -121,12 +128,14 @@ class Connection:
         self._exchange = exchange
         self._reader = AnswerReader(head=exchange.head)
         try:
-            sent = self._socket.send(exchange.data)
+            sent = self._way.send(exchange.data)
         except BlockingIOError:
             sent = 0
         except OSError as error:
             self._end(Outcome.RESET, error)
             return
+        if self._unsent:
+            self._writing.start(self._on_writable)
         if sent < len(exchange.data):
             self._out = memoryview(exchange.data)[sent:]
             self._writing.start(self._on_writable)
@@ -145,22 +154,50 @@ class Connection:
                 self._end(Outcome.CONNECT, OSError(code, os.strerror(code)))
                 return
             self._connected = True
+            if self._pool.tls is not None:
+                self._way = self._secured = Secured(self._socket, self._pool.tls)
+                self._shake_hands()
+                return
             self._reading.start(self._on_readable)
             self.send(exchange)
             return
         try:
-            self._out = self._out[self._socket.send(self._out) :]
+            self._out = self._out[self._way.send(self._out) :]
         except BlockingIOError:
             pass
         except OSError as error:
             self._end(Outcome.RESET, error)
             return
-        if self._out:
+        if self._out or self._unsent:
             self._writing.start(self._on_writable)
+
+    @property
+    def _unsent(self) -> bool:
+        return self._secured is not None and self._secured.unsent
+
+    def _shake_hands(self) -> None:
+        """The time that takes is the first request's on the connection."""
+        exchange, secured = self._exchange, self._secured
+        assert exchange is not None
+        assert secured is not None
+        self._reading.stop()
+        self._writing.stop()
+        try:
+            secured.shake_hands()
+        except BlockingIOError:
+            self._reading.start(self._shake_hands)
+            if secured.unsent:
+                self._writing.start(self._shake_hands)
+            return
+        except OSError as error:
+            self._end(Outcome.CONNECT, error)
+            return
+        self._reading.start(self._on_readable)
+        self.send(exchange)
 
     def _on_readable(self) -> None:
         try:
-            data = self._socket.recv(RECV)
+            data = self._way.recv(RECV)
         except BlockingIOError:
             return
         except OSError as error:
@@ -206,8 +243,9 @@ class Pool:
     Exchanges have the same time to run, so they time out in the order in which they began.
     """
 
-    def __init__(self, address: tuple[str, int], *, clock: Callable[[], float]) -> None:
+    def __init__(self, address: tuple[str, int], *, clock: Callable[[], float], tls: Tls | None = None) -> None:
         """Raises OSError when the host is unknown."""
+        self.tls = tls
         self.family: int
         self.address: Any
         self.family, _, _, _, self.address = original_socket.getaddrinfo(*address, type=original_socket.SOCK_STREAM)[0]

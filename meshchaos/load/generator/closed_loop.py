@@ -137,7 +137,7 @@ def lead_in(plan: LoadPlan, classes: list[type[User]], loop: ClosedLoop) -> None
     """Sets host, proxy, Host header and timeouts of the user's classes, HttpUser and FastHttpUser alike."""
     entry = plan.entry
     host, _, port = entry.address.rpartition(":")
-    base = f"{entry.scheme}://{entry.host}" if entry.proxied else f"{entry.scheme}://{entry.address}"
+    base = f"http://{entry.host}" if entry.proxied else f"http://{entry.address}"
     for user in classes:
         user.host = base
         if issubclass(user, FastHttpUser):

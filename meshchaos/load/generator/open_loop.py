@@ -167,7 +167,7 @@ def _wire(
         from meshchaos.load.generator.grpc import Calls, GrpcPool
 
         return GrpcPool(address, clock=clock), Calls(plan, prefix)
-    return Pool(address, clock=clock), Requests(plan, prefix)
+    return Pool(address, clock=clock, tls=plan.entry.tls), Requests(plan, prefix)
 
 
 def _descriptors() -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Final, Literal
 
 from meshchaos.errors import Conflict, MeshGone, NotFound, NotLive, Refused, UserError
 from meshchaos.mesh.apply import apply_change, holds, undo_all
 from meshchaos.mesh.changes import Change, Create
+from meshchaos.mesh.client_tls import tls_of
 from meshchaos.mesh.kubernetes.api import Api, connect
 from meshchaos.mesh.kubernetes.caller_pod import counted_by
 from meshchaos.mesh.kubernetes.callers import Callers
@@ -192,6 +194,7 @@ class KubernetesMesh:
             namespace,
             gateway_service=spec.gateway_service,
             gateway_address=spec.gateway_address,
+            gateway_tls=tls_of(*astuple(spec.gateway_tls)) if url.startswith("https:") else None,
         )
         if found.at and spec.image is None:
             raise UserError(

@@ -13,9 +13,11 @@ from meshchaos.mesh.istio.services import find_service
 from meshchaos.mesh.istio.workloads import find_workloads
 from meshchaos.mesh.kubernetes.caller_pod import OUTSIDE, refusal
 from meshchaos.mesh.objects import Manifest, Ref, ref_of, selects
-from meshchaos.mesh.seam import Entry, Snapshot, Workload
+from meshchaos.mesh.seam import Entry, Snapshot, Tls, Workload
 
-_DEFAULT_PORTS: Final = {"http": 80, "grpc": 80}
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443, "grpc": 80}
+_SECURE: Final = ("HTTPS", "TLS")
+"""Protocols of a Gateway's servers that clients speak TLS to."""
 
 
 def entry_for(
@@ -26,17 +28,23 @@ def entry_for(
     *,
     gateway_service: str | None = None,
     gateway_address: str | None = None,
+    gateway_tls: Tls | None = None,
 ) -> Entry:
     """See ``Mesh.entry``. The gateway is the one named in meshchaos.yaml, else the Service of Pods that a Gateway
-    object for the URL's host selects. Raises UserError, which lists what exists.
+    object for the URL's host selects. ``gateway_tls``: how TLS is spoken to it, to which the server's name comes from
+    the URL. Raises UserError, which lists what exists.
     """
     parts = urlsplit(url)
-    if parts.scheme == "https":
-        raise UserError(f"{url}: TLS to a cluster's gateway is not built yet; use http")
+    if parts.scheme == "https" and source != "gateway":
+        raise UserError(f"{url}: https is what a gateway speaks; from {source} use http, and the mesh adds mutual TLS")
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
         raise UserError(f"{url} is not a URL of the form http://host[:port]/path")
     if source == "gateway":
-        return _through_gateway(snapshot, parts, gateway_service, gateway_address)
+        found = _through_gateway(snapshot, parts, gateway_service, gateway_address)
+        if parts.scheme != "https":
+            return found
+        tls = replace(gateway_tls or Tls(""), server_name=str(parts.hostname))
+        return replace(found, tls=tls, words=f"{found.words}, over TLS")
     if source == "outside":
         return _from_outside(snapshot, parts, namespace)
     return _from_workload(snapshot, source, parts, namespace)
@@ -47,7 +55,8 @@ def _through_gateway(snapshot: Snapshot, parts: SplitResult, name: str | None, a
     if address is not None:
         place = address if _has_port(address) else f"{address}:{port}"
         return Entry(place, parts.netloc, proxied=False, words=f"through the gateway at {place}")
-    service = _named(snapshot, name) if name is not None else _serving(snapshot, str(parts.hostname), port)
+    secure = parts.scheme == "https"
+    service = _named(snapshot, name) if name is not None else _serving(snapshot, str(parts.hostname), port, secure)
     meta = service["metadata"]
     return _to(service, port, parts.netloc, f"through the gateway {meta['name']}.{meta['namespace']}")
 
@@ -61,8 +70,8 @@ def _named(snapshot: Snapshot, name: str) -> Manifest:
     return found
 
 
-def _serving(snapshot: Snapshot, host: str, port: int) -> Manifest:
-    """The Service of a gateway that serves a host on a port."""
+def _serving(snapshot: Snapshot, host: str, port: int, secure: bool) -> Manifest:
+    """The Service of a gateway that serves a host on a port, over TLS or not."""
     there = []
     for item in snapshot.of_kind("Gateway"):
         spec = item.get("spec") or {}
@@ -70,15 +79,18 @@ def _serving(snapshot: Snapshot, host: str, port: int) -> Manifest:
         for server in spec.get("servers") or ():
             hosts = [str(one).rpartition("/")[2] for one in server.get("hosts") or ()]
             number = (server.get("port") or {}).get("number")
-            there.append(f"{', '.join(hosts)} on port {number}")
-            if number != port or not any(matches(pattern, host) for pattern in hosts):
+            protocol = str((server.get("port") or {}).get("protocol", "")).upper()
+            there.append(f"{', '.join(hosts)} on port {number} ({protocol})")
+            if number != port or (protocol in _SECURE) != secure:
+                continue
+            if not any(matches(pattern, host) for pattern in hosts):
                 continue
             for service in snapshot.of_kind("Service"):
                 if _leads_to(service, workloads) and _port(service, port) is not None:
                     return service
     raise UserError(
-        f"no gateway that was found serves {host} on port {port}; Gateway objects name "
-        f"{'; '.join(there) or 'nothing'}. Name the gateway in meshchaos.yaml, as in "
+        f"no gateway that was found serves {host} on port {port} with {'TLS' if secure else 'HTTP'}; Gateway objects "
+        f"name {'; '.join(there) or 'nothing'}. Name the gateway in meshchaos.yaml, as in "
         "gateway: {service: istio-ingressgateway.istio-system}"
     )
 
@@ -96,6 +108,8 @@ def away(entry: Entry, source: str, snapshot: Snapshot, url: str, namespace: str
     who are not in the cluster.
     """
     place = entry.address
+    if entry.tls is not None and entry.tls.cert_file:
+        raise UserError("gateway.certFile stays on this machine, which does not reach the gateway: name its address")
     if source == "outside":
         parts = urlsplit(url)
         found = find_service(snapshot.objects, str(parts.hostname), namespace).service

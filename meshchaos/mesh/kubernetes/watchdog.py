@@ -26,7 +26,7 @@ from typing import Any, Final
 from meshchaos.errors import MeshchaosError, MeshError, MeshGone
 from meshchaos.mesh.apply import undo_change
 from meshchaos.mesh.journal import JournalEntry
-from meshchaos.mesh.kubernetes.spec import ClusterSpec, HealerSpec
+from meshchaos.mesh.kubernetes.spec import ClusterSpec, HealerSpec, TlsFiles
 from meshchaos.mesh.seam import Mesh
 
 LOG: Final = "watchdog.log"
@@ -208,6 +208,7 @@ def spec_of(form: dict[str, Any]) -> ClusterSpec:
             "namespaces": tuple(form["namespaces"]),
             "kubeconfig": Path(kubeconfig) if kubeconfig is not None else None,
             "healer": HealerSpec(**healer) if healer is not None else None,
+            "gateway_tls": TlsFiles(),  # it sends nothing there
         }
     )
 

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import datetime
 import time
+from collections.abc import Sequence
 from typing import Any
+
+from meshchaos.mesh.local.translate.tls import SERVED
 
 LIFETIME = 24 * 3600.0
 """Istio's default for workload certificates, in seconds."""
+_YEAR = 365 * 24 * 3600.0
 _CLOCK_SKEW = 120.0
 _SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 
@@ -64,7 +68,26 @@ class Authority:
         }
         return {IDENTITY: secret, ROOT: root}
 
+    @property
+    def root(self) -> str:
+        """The root's certificate, PEM text: what clients believe."""
+        return self._root
+
+    def served(self, name: str) -> dict[str, Any]:
+        """The Secret ``name`` of a gateway (``translate.tls.SERVED``), for the host names in it. It lives for a year,
+        as no local mesh does.
+        """
+        from cryptography import x509
+
+        hosts = [x509.DNSName(host) for host in name.removeprefix(SERVED).split(",")]
+        return {**self._certify(hosts, until=_YEAR), "name": name}
+
     def _issue(self, identity: str, *, until: float) -> dict[str, Any]:
+        from cryptography import x509
+
+        return {**self._certify([x509.UniformResourceIdentifier(identity)], until=until), "name": IDENTITY}
+
+    def _certify(self, names: Sequence[Any], *, until: float) -> dict[str, Any]:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import ec
@@ -74,7 +97,7 @@ class Authority:
         now = time.time()
         certificate = (
             x509.CertificateBuilder()
-            # No subject: the URI SAN is the name, and critical therefore (RFC 5280, 4.2.1.6; SPIFFE X509-SVID, 2).
+            # No subject: the SAN is the name, and critical therefore (RFC 5280, 4.2.1.6; SPIFFE X509-SVID, 2).
             .subject_name(x509.Name([]))
             .issuer_name(self._name)
             .public_key(key.public_key())
@@ -88,7 +111,7 @@ class Authority:
                 critical=False,
             )
             .add_extension(
-                x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity)]),
+                x509.SubjectAlternativeName(list(names)),
                 critical=True,
             )
             .sign(self._key, hashes.SHA256())
@@ -99,7 +122,6 @@ class Authority:
         ).decode()
         return {
             "@type": _SECRET,
-            "name": IDENTITY,
             "tls_certificate": {
                 "certificate_chain": {"inline_string": chain},
                 "private_key": {"inline_string": private},

@@ -166,7 +166,8 @@ class LocalMesh:
 
     def entry(self, source: str, url: str, namespace: str) -> Entry:
         """See ``Mesh``."""
-        found = entry_for(self._world(), source, url, namespace)
+        root = str(self._connection.call("root_certificate")) if url.startswith("https:") else ""
+        found = entry_for(self._world(), source, url, namespace, root)
         if source == "outside":
             self._connection.call("plain_side", timeout=_WRITE_TIMEOUT)
         return found

@@ -7,30 +7,33 @@ from urllib.parse import SplitResult, urlsplit
 from meshchaos.errors import UserError
 from meshchaos.mesh.istio.hosts import matches
 from meshchaos.mesh.istio.services import did_you_mean, find_service
-from meshchaos.mesh.local.translate.gateway import servers
+from meshchaos.mesh.local.translate.gateway import Server, servers
 from meshchaos.mesh.local.translate.index import Index
 from meshchaos.mesh.local.world import OUTBOUND_PORT, LocalReplica, World, bind_port
 from meshchaos.mesh.objects import selects
-from meshchaos.mesh.seam import Entry
+from meshchaos.mesh.seam import Entry, Tls
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "grpc": 80}
 
 
-def entry_for(world: World, source: str, url: str, namespace: str) -> Entry:
-    """See ``Mesh.entry``. Raises UserError, which lists what exists."""
+def entry_for(world: World, source: str, url: str, namespace: str, root: str = "") -> Entry:
+    """See ``Mesh.entry``. ``root``: the certificate that signed the gateway's, PEM text. Raises UserError, which lists
+    what exists.
+    """
     parts = urlsplit(url)
-    if parts.scheme == "https":
-        raise UserError(f"{url}: the local mesh has no TLS at its gateway yet; use http")
+    if parts.scheme == "https" and source != "gateway":
+        raise UserError(f"{url}: https is what a gateway speaks; from {source} use http, and the mesh adds mutual TLS")
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
         raise UserError(f"{url} is not a URL of the form http://host[:port]/path")
     if source == "gateway":
-        return _through_gateway(world, parts)
+        return _through_gateway(world, parts, root)
     if source == "outside":
         return _from_outside(world, parts, namespace)
     return _from_workload(world, source, parts, namespace)
 
 
-def _through_gateway(world: World, parts: SplitResult) -> Entry:
+def _through_gateway(world: World, parts: SplitResult, root: str) -> Entry:
+    secure = parts.scheme == "https"
     port = parts.port or _DEFAULT_PORTS[parts.scheme]
     running = [replica for replica in world.replicas if replica.gateway and replica.serving]
     if not running:
@@ -41,14 +44,22 @@ def _through_gateway(world: World, parts: SplitResult) -> Entry:
     fitting = [
         (replica, server)
         for replica, server in served
-        if server.number == port and any(matches(pattern.rpartition("/")[2], host) for pattern in server.hosts)
+        if server.number == port and server.secure == secure and any(matches(pattern, host) for pattern in server.names)
     ]
     if not fitting:
-        there = "; ".join(sorted({f"{', '.join(server.hosts)} on port {server.number}" for _, server in served}))
-        raise UserError(f"no Gateway serves {host} on port {port}; there are: {there or 'none'}")
+        there = "; ".join(sorted({_told(server) for _, server in served}))
+        how = "over TLS" if secure else "in plaintext"
+        raise UserError(f"no Gateway serves {host} on port {port} {how}; there are: {there or 'none'}")
     replica, server = fitting[0]
-    words = f"through the gateway {replica.workload}.{replica.namespace}"
-    return Entry(f"{replica.address}:{bind_port(server.target)}", parts.netloc, proxied=False, words=words)
+    words = f"through the gateway {replica.workload}.{replica.namespace}{', over TLS' if secure else ''}"
+    # As Envoy chooses among its filter chains: by the name in full, then by wildcards, then what takes any.
+    named = any(matches(pattern, host) for _, one in fitting for pattern in one.names if pattern != "*")
+    tls = Tls(host, root, check_name=named) if secure else None
+    return Entry(f"{replica.address}:{bind_port(server.target)}", parts.netloc, proxied=False, words=words, tls=tls)
+
+
+def _told(server: Server) -> str:
+    return f"{', '.join(server.hosts)} on port {server.number} ({'TLS' if server.secure else 'plaintext'})"
 
 
 def _from_workload(world: World, source: str, parts: SplitResult, namespace: str) -> Entry:

@@ -28,6 +28,7 @@ from meshchaos.mesh.local.programs import (
 )
 from meshchaos.mesh.local.publish import RunningProxy
 from meshchaos.mesh.local.spec import ProgramSpec, StubSpec
+from meshchaos.mesh.local.translate.tls import SERVED
 from meshchaos.mesh.local.world import READY_PORT, LocalReplica, ProxyResources, World
 from meshchaos.mesh.local.xds import ProxyFeed
 
@@ -133,7 +134,7 @@ class Launcher:
 
     async def _start_envoy(self, state: ReplicaState, resources: ProxyResources) -> None:
         local = state.local
-        feed = ProxyFeed(state.name, self._versions, local.routes)
+        feed = ProxyFeed(state.name, self._versions, local.routes, self._served if local.gateway else None)
         log = Path(local.logs) / "envoy.log"
         state.proxy = RunningProxy(state.name, feed, AsyncClient(local.admin), log, resources)
         await feed.listen(local.xds)
@@ -146,6 +147,9 @@ class Launcher:
             environment=plain_environment(self._environment),
             on_exit=lambda process: self._ended(state, process),
         )
+
+    def _served(self, name: str) -> dict[str, Any] | None:
+        return self._authority.served(name) if name.startswith(SERVED) else None
 
     def offer_secrets(self, state: ReplicaState, *, fresh: bool = False) -> None:
         """Offers the identity's certificates; anew when they are renewed, or have to be (``fresh``)."""

@@ -48,10 +48,11 @@ class Service:
         self._troubles: list[str] = []
         self._placement = Placement(spec, folder)
         self._scrapes = Scrapes(Path(spec.logs))
+        self._authority = Authority(TRUST_DOMAIN)
         launcher = Launcher(
             table,
             binary=preflight.envoy_binary(),
-            authority=Authority(TRUST_DOMAIN),
+            authority=self._authority,
             versions=versions(),
             environment=environment_of_starter(),
             folder=spec.folder,
@@ -176,6 +177,9 @@ class Service:
 
     async def _do_refresh_keys(self) -> None:
         await self._plane.refresh_keys(now=True)
+
+    async def _do_root_certificate(self) -> str:
+        return self._authority.root
 
     async def _do_signing_keys(self) -> dict[str, str]:
         return {name: issuer.private_key for name, issuer in self._plane.issuers.items()}

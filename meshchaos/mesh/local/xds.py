@@ -11,7 +11,7 @@ import asyncio
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -19,6 +19,8 @@ from typing import Any, Final, Literal
 from meshchaos.mesh.local.world import route_file
 
 Kind = Literal["listeners", "clusters", "endpoints", "routes", "secrets"]
+Resource = Mapping[str, Any]
+Issue = Callable[[str], Resource | None]
 Key = tuple[Kind, str]
 """Name of a subscription; listeners and clusters come as one set, whose name is empty."""
 
@@ -75,9 +77,12 @@ class _Subscription:
 class ProxyFeed:
     """What one Envoy is offered. Versions rise through the whole life of the mesh (shared ``versions``)."""
 
-    def __init__(self, proxy: str, versions: Iterable[int], folder: str = "") -> None:
-        """``folder``: of the inbound route configurations that come by file (``world.route_source``), if any."""
+    def __init__(self, proxy: str, versions: Iterable[int], folder: str = "", issue: Issue | None = None) -> None:
+        """``folder``: of the inbound route configurations that come by file (``world.route_source``), if any.
+        ``issue``: makes a secret that Envoy asks for and nobody has offered; None for one that it does not know.
+        """
         self.proxy = proxy
+        self._issue = issue
         self._folder = folder
         self._versions = iter(versions)
         self._subscriptions: dict[Key, _Subscription] = {}
@@ -180,6 +185,10 @@ class ProxyFeed:
                     await waiter
 
     def _polled(self, kind: Kind, name: str, version: str, poll: _Poll) -> None:
+        if kind == "secrets" and self._issue is not None and not self.offered((kind, name)):
+            made = self._issue(name)
+            if made is not None:
+                self.offer((kind, name), [made])
         found = self._subscriptions.setdefault((kind, name), _Subscription())
         found.polls.append(poll)
         found.asked = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from meshchaos.errors import UserError
 from meshchaos.mesh.kubernetes.entry import away, entry_for
 from meshchaos.mesh.kubernetes.views import living, replica_of, workloads_of
 from meshchaos.mesh.objects import Manifest
-from meshchaos.mesh.seam import Snapshot
+from meshchaos.mesh.seam import Entry, Snapshot, Tls
 
 
 def pod(name: str, *, hash_: str = "77", kind: str = "ReplicaSet", proxy: str = "containers", **more: Any) -> Manifest:
@@ -83,7 +84,10 @@ GATEWAY: Manifest = {
     "metadata": {"name": "g", "namespace": "shop"},
     "spec": {
         "selector": {"app": "gate"},
-        "servers": [{"port": {"number": 80, "protocol": "HTTP"}, "hosts": ["shop/*.example"]}],
+        "servers": [
+            {"port": {"number": 80, "protocol": "HTTP"}, "hosts": ["shop/*.example"]},
+            {"port": {"number": 443, "protocol": "HTTPS"}, "hosts": ["shop/*.example"]},
+        ],
     },
 }
 
@@ -115,6 +119,20 @@ def test_the_gateway_that_meshchaos_yaml_names() -> None:
         to(gateway_service="nope")
 
 
+def test_over_tls_to_the_gateway() -> None:
+    ports = {"ports": [{"port": 80, "name": "http"}, {"port": 443, "name": "https"}]}
+    gate = service("ingress", "istio-system", "gate", 80, spec=ports)
+    found = entry_for(snapshot(gate), "gateway", "https://a.example/x", "shop", gateway_tls=Tls("", "PEM", "c", "k"))
+    assert (found.address, found.host, found.tls) == ("10.9.0.1:443", "a.example", Tls("a.example", "PEM", "c", "k"))
+    assert found.words.endswith(", over TLS")
+    assert Entry.of(asdict(found)) == found
+    assert entry_for(snapshot(gate), "gateway", "http://a.example/x", "shop").tls is None
+    named = entry_for(snapshot(), "gateway", "https://a.example:8443/", "shop", gateway_address="10.0.0.5")
+    assert (named.address, named.host, named.tls) == ("10.0.0.5:8443", "a.example:8443", Tls("a.example"))
+    with pytest.raises(UserError, match="certFile stays on this machine"):
+        away(found, "gateway", snapshot(gate), "https://a.example/x", "shop")
+
+
 def test_from_outside_to_the_service() -> None:
     found = entry_for(snapshot(), "outside", "http://web:8000/", "shop")
     assert (found.address, found.host) == ("10.9.0.1:8000", "web:8000")
@@ -123,11 +141,13 @@ def test_from_outside_to_the_service() -> None:
 @pytest.mark.parametrize(
     ("source", "url", "words"),
     [
-        ("gateway", "https://a.example/", "TLS to a cluster's gateway is not built yet"),
+        ("gateway", "https://a.org/", r"no gateway that was found serves a.org on port 443 with TLS; .*443 \(HTTPS\)"),
+        ("gateway", "http://a.example:443/", r"no gateway that was found serves a.example on port 443 with HTTP; "),
+        ("outside", "https://web:8000/", "https is what a gateway speaks; from outside use http"),
         (
             "gateway",
             "http://elsewhere.org/",
-            r"no gateway that was found serves elsewhere.org on port 80; .*\*.example on",
+            r"no gateway that was found serves elsewhere.org on port 80 with HTTP; .*\*.example on",
         ),
         ("outside", "http://web:81/", r"Service web.shop has no port 81; it has 8000"),
         ("wep", "http://web:8000/", r"there is no workload 'wep' in namespace shop"),

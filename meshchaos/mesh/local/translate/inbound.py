@@ -32,6 +32,11 @@ _MTLS_HTTP = ("istio-http/1.0", "istio-http/1.1", "istio-h2")
 _MTLS_TCP = ("istio-peer-exchange", "istio")
 _PLAIN_HTTP = ("http/1.1", "h2c")
 
+TLS_INSPECTOR: Json = {
+    "name": "envoy.filters.listener.tls_inspector",
+    "typed_config": extension("filters.listener.tls_inspector.v3.TlsInspector"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
@@ -156,12 +161,7 @@ def _black_hole() -> Json:
 
 
 def _inspectors(targets: list[Target], sniffed: list[int]) -> list[Json]:
-    filters: list[Json] = [
-        {
-            "name": "envoy.filters.listener.tls_inspector",
-            "typed_config": extension("filters.listener.tls_inspector.v3.TlsInspector"),
-        }
-    ]
+    filters = [TLS_INSPECTOR]
     if sniffed:
         inspector: Json = {
             "name": "envoy.filters.listener.http_inspector",

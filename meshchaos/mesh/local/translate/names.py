@@ -65,6 +65,12 @@ def gateway_routes(port: int) -> str:
     return f"http.{port}"
 
 
+def secure_gateway_routes(port: int, port_name: str, gateway: str) -> str:
+    """``gateway``: ``namespace/name``. One for each server over TLS: a client chooses among them by its SNI."""
+    namespace, _, name = gateway.partition("/")
+    return f"https.{port}.{port_name}.{name}.{namespace}"
+
+
 def stat_name(name: str) -> str:
     """Istio ends its stat prefixes with ``;``, so that tags can be told from them."""
     return f"{name};"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from meshchaos.mesh.istio.ports import is_http, may_be_http
 from meshchaos.mesh.local.translate.clusters import TUNNEL_LISTENER
-from meshchaos.mesh.local.translate.gateway import servers
+from meshchaos.mesh.local.translate.gateway import Server, servers
 from meshchaos.mesh.local.translate.http_manager import connection_manager
-from meshchaos.mesh.local.translate.inbound import tcp_proxy
+from meshchaos.mesh.local.translate.inbound import TLS_INSPECTOR, tcp_proxy
 from meshchaos.mesh.local.translate.index import Index
 from meshchaos.mesh.local.translate.names import (
     HTTP_PROXY,
@@ -14,11 +14,11 @@ from meshchaos.mesh.local.translate.names import (
     Json,
     config,
     extension,
-    gateway_routes,
     outbound_cluster,
     socket_address,
 )
 from meshchaos.mesh.local.translate.security import security_filters
+from meshchaos.mesh.local.translate.tls import ANY_NAME, downstream_simple
 from meshchaos.mesh.local.world import OUTBOUND_PORT, LocalReplica, bind_port
 
 
@@ -43,21 +43,39 @@ def sidecar_listeners(index: Index, replica: LocalReplica) -> list[Json]:
 
 
 def gateway_listeners(index: Index, replica: LocalReplica) -> list[Json]:
-    """One listener for each port that a Gateway of this proxy serves."""
+    """One listener for each port that a Gateway of this proxy serves; over TLS with a chain for each server."""
+    by_target: dict[int, list[Server]] = {}
+    for server in servers(index, replica):
+        by_target.setdefault(server.target, []).append(server)
     result = []
     security = security_filters(index, replica).http
-    for target in sorted({server.target for server in servers(index, replica)}):
+    for target, group in sorted(by_target.items()):
         name = f"0.0.0.0_{target}"
-        manager = connection_manager(
-            replica,
-            "gateway",
-            stat_prefix=f"outbound_{name}",
-            routes=gateway_routes(target),
-            log_headers=index.world.log_headers,
-            security=security,
-        )
-        result.append(_bound(name, replica, bind_port(target), [{"filters": [manager]}]))
+        secure = [server for server in group if server.secure]
+        chains = []
+        for server in secure or group[:1]:
+            manager = connection_manager(
+                replica,
+                "gateway",
+                stat_prefix=f"outbound_{name}",
+                routes=server.routes,
+                log_headers=index.world.log_headers,
+                security=security,
+            )
+            chains.append({"filters": [manager], **(_by_sni(server) if secure else {})})
+        listener = _bound(name, replica, bind_port(target), chains)
+        if secure:
+            listener["listener_filters"] = [TLS_INSPECTOR]
+        result.append(listener)
     return result
+
+
+def _by_sni(server: Server) -> Json:
+    names = [ANY_NAME] if server.any_name else sorted(server.names)
+    chain: Json = {"name": server.routes, "transport_socket": downstream_simple(names, server.versions)}
+    if not server.any_name:
+        chain["filter_chain_match"] = {"server_names": list(server.names)}
+    return chain
 
 
 def _known(index: Index, replica: LocalReplica, name: str) -> bool:

@@ -9,6 +9,11 @@ from meshchaos.mesh.local.world import TRUST_DOMAIN, config_source
 
 CERTIFICATE = "default"
 ROOT = "ROOTCA"
+SERVED = "served-to-clients:"
+"""How the name of a gateway's certificate begins; the names that it is for follow."""
+ANY_NAME = "any-name.invalid"
+"""The name in the certificate of a server that serves whatever its clients call it: no certificate is for all."""
+_VERSION = {"TLS_AUTO": "", "TLSV1_0": "TLSv1_0", "TLSV1_1": "TLSv1_1", "TLSV1_2": "TLSv1_2", "TLSV1_3": "TLSv1_3"}
 _VERSIONS = {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
 
 RAW_BUFFER: Json = {
@@ -36,6 +41,23 @@ def downstream_mutual(*, http: bool) -> Json:
         require_client_certificate=True,
         common_tls_context=_common(alpn, matchers),
     )
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
+
+
+def downstream_simple(names: Sequence[str], versions: tuple[str, str]) -> Json:
+    """What a gateway shows to clients from outside: a certificate for these names. The name of the secret says which,
+    as the supervisor issues it when the proxy asks.
+    """
+    lowest, highest = (_VERSION.get(one, one) for one in versions)
+    common: Json = {
+        "tls_params": {
+            "tls_minimum_protocol_version": lowest or "TLSv1_2",
+            "tls_maximum_protocol_version": highest or "TLSv1_3",
+        },
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_certificate_sds_secret_configs": [_secret(SERVED + ",".join(names))],
+    }
+    context = extension("transport_sockets.tls.v3.DownstreamTlsContext", common_tls_context=common)
     return {"name": "envoy.transport_sockets.tls", "typed_config": context}
 
 

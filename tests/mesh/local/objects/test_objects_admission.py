@@ -79,8 +79,12 @@ GOOD = {
         servers:
           - port: {number: 80, name: http, protocol: HTTP}
             hosts: ["*", "shop/*.example.com", "./a.example.com"]
+            tls: {httpsRedirect: true}
           - port: {number: 8080, name: http2, protocol: http2}
             hosts: [b.example.com]
+          - port: {number: 443, name: https, protocol: HTTPS}
+            hosts: [b.example.com]
+            tls: {mode: SIMPLE, credentialName: b-cert, minProtocolVersion: TLSV1_3}
     """,
     "ServiceEntry": """
         hosts: [api.example.com, "*.partners.example"]
@@ -322,9 +326,19 @@ BAD = [
     ("DestinationRule", "spec/subsets/0/name", "V1", "'V1' must be lower-case"),
     ("DestinationRule", "spec/subsets", [{"name": "a"}, {"name": "a"}], "two elements have the name 'a'"),
     ("DestinationRule", "spec/exportTo", ["*"], "exportTo may only be [.]"),
-    ("Gateway", "spec/servers/0/port/protocol", "HTTPS", "HTTPS servers are not supported by the local mesh yet"),
+    ("Gateway", "spec/servers/0/port/protocol", "TLS", "TLS servers are not supported by the local mesh yet"),
+    (
+        "Gateway",
+        "spec/servers/1/port/protocol",
+        "HTTPS",
+        "an HTTPS server needs tls: {mode: SIMPLE, ",
+    ),
     ("Gateway", "spec/servers/0/port/protocol", "HTP", "did you mean HTTP?"),
-    ("Gateway", "spec/servers/0/tls", {"mode": "SIMPLE"}, "TLS at the gateway is not supported by the local mesh yet"),
+    ("Gateway", "spec/servers/0/tls", {"mode": "SIMPLE"}, "speaks plain HTTP takes nothing of tls but httpsRedirect"),
+    ("Gateway", "spec/servers/2/tls/mode", "MUTUAL", "only SIMPLE is supported by the local mesh"),
+    ("Gateway", "spec/servers/2/tls", {"mode": "SIMPLE"}, "tls needs a credentialName, or a serverCertificate and a"),
+    ("Gateway", "spec/servers/2/tls/httpsRedirect", True, "httpsRedirect is for the server that speaks plain HTTP"),
+    ("Gateway", "spec/servers/2/tls/minProtocolVersion", "TLSV1_4", "TLSV1_4"),
     ("Gateway", "spec/servers/1/port/name", "http", "two servers have the port name http"),
     ("Gateway", "spec/servers", [], "spec.servers: must not be empty"),
     (
