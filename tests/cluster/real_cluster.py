@@ -39,6 +39,13 @@ class Cluster:
     def get(self, kind: str, name: str) -> Manifest:
         return self.api.get(self.kinds.path(Ref(kind, self.namespace, name)))
 
+    def ready(self, deployment: str) -> bool:
+        """Whether any replica of it is."""
+        try:
+            return bool((self.get("Deployment", deployment).get("status") or {}).get("readyReplicas"))
+        except NotFound:
+            return False
+
     def put(self, manifest: Manifest) -> None:
         self.api.call("PUT", self.kinds.path(ref_of(manifest)), self.kinds.as_served(manifest))
 
@@ -130,7 +137,7 @@ def opened(context: str, folder: Path) -> Iterator[Cluster]:
             manifest["metadata"]["namespace"] = namespace
             api.call("POST", kinds.collection(manifest["kind"], namespace), kinds.as_served(manifest))
         found = Cluster(api, kinds, namespace, folder, _gateway(api))
-        until(lambda: _ready(found, "httpbin") and _ready(found, "sleeper"), "workloads are ready", 120)
+        until(lambda: found.ready("httpbin") and found.ready("sleeper"), "workloads are ready", 120)
         mesh: dict[str, Any] = {"kubernetes": {"context": context, "namespaces": [namespace]}}
         if address := os.environ.get("MESHCHAOS_TEST_GATEWAY"):
             mesh["gateway"] = {"address": address}
@@ -139,13 +146,6 @@ def opened(context: str, folder: Path) -> Iterator[Cluster]:
     finally:
         api.call("DELETE", f"/api/v1/namespaces/{namespace}")
         api.close()
-
-
-def _ready(cluster: Cluster, name: str) -> bool:
-    try:
-        return bool((cluster.get("Deployment", name).get("status") or {}).get("readyReplicas"))
-    except NotFound:
-        return False
 
 
 def _gateway(api: Api) -> bool:
