@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from meshchaos.experiment.model import Experiment
     from meshchaos.run.result import Result
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_meshchaos_config(config: pytest.Config) -> Path | None:
+    """The meshchaos.yaml to go by, such as one that is made for this session; asked once, by whoever first needs a mesh
+    or reads an experiment, unless the option says which. None: the ini key, or the file that is found upwards.
+    """
 
 
 @pytest.hookspec

@@ -58,9 +58,14 @@ class ChaosSession:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """Of the option or ini key, else of the meshchaos.yaml in pytest's rootdir or above. Raises UserError."""
+        """Of the option, the hook or the ini key, else of the meshchaos.yaml in pytest's rootdir or above. Raises
+        UserError.
+        """
         config = self._config
-        return open_catalog(config=path_option(config, "config"), mesh=option(config, "mesh"), start=config.rootpath)
+        path = path_option(config, "config")
+        if not config.getoption("--meshchaos-config"):
+            path = config.hook.pytest_meshchaos_config(config=config) or path
+        return open_catalog(config=path, mesh=option(config, "mesh"), start=config.rootpath)
 
     @property
     def skips_inconclusive(self) -> bool:

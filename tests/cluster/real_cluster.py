@@ -35,6 +35,8 @@ class Cluster:
     gateway: bool
     source: str = "outside"
     """From where load comes where there is no gateway."""
+    scheme: str = "http"
+    """As which its load is sent to the gateway."""
 
     def get(self, kind: str, name: str) -> Manifest:
         return self.api.get(self.kinds.path(Ref(kind, self.namespace, name)))
@@ -83,9 +85,10 @@ class Cluster:
         return (found["runs"][0] if "runs" in found else found), process.returncode, output
 
     def experiment(self, name: str, fault: str, /, *expect: str, **phases: str) -> Path:
-        target = f"http://{self.namespace}.example/get" if self.gateway else "http://httpbin:8000/get"
+        target = f"{self.scheme}://{self.namespace}.example/get" if self.gateway else "http://httpbin:8000/get"
         made = yaml.safe_load(fault)
-        lengths = {"warmup": "1s", "baseline": "4s", "fault": "6s", "recovery": "4s", **phases}
+        whole = {"warmup": "1s", "baseline": "4s", "fault": "6s", "recovery": "4s"}
+        lengths = phases if "observe" in phases else {**whole, **phases}
         document = {
             "apiVersion": "meshchaos.dev/v1",
             "kind": "Experiment",

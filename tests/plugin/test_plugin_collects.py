@@ -148,3 +148,22 @@ def test_an_unused_plug_in_imports_nothing(mine: Project) -> None:
         check=True,
     )
     assert done.stdout.splitlines()[-1] == "LOADED [] 0"
+
+
+def test_a_configuration_that_the_session_makes(mine: Project) -> None:
+    """Read where experiments are collected, already: an expectation may name an SLO of it."""
+    mine.write("slo.chaos.yaml", EXPERIMENT.replace("no-stars", "by-slo").replace("success: 90%", "slo: made-here"))
+    assert "made-here" in mine.pytest("--collect-only", "-q", "slo.chaos.yaml").text
+    assert mine.pytest("--collect-only", "-q", "slo.chaos.yaml").code == 2
+    mine.write(
+        "conftest.py",
+        "import pathlib\n"
+        "def pytest_meshchaos_config(config):\n"
+        "    text = pathlib.Path(config.rootpath, 'meshchaos.yaml').read_text()\n"
+        "    made = pathlib.Path(config.rootpath, 'made.yaml')\n"
+        "    made.write_text(text + 'slos: {made-here: {success: 90%}}\\n')\n"
+        "    return made\n",
+    )
+    ran = mine.pytest("--collect-only", "-q", "slo.chaos.yaml")
+    assert ran.code == 0
+    assert "slo.chaos.yaml::by-slo::slo made-here success" in ran.text
