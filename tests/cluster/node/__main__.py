@@ -55,6 +55,7 @@ def _up(tell: Callable[[str], None]) -> None:
     print(f"export MESHCHAOS_TEST_CONTEXT={CONTEXT}")
     print(f"export MESHCHAOS_TEST_IMAGE={HTTPBIN_IMAGE}")
     print(f"export MESHCHAOS_TEST_OWN_IMAGE={OWN_IMAGE}")
+    print("export MESHCHAOS_TEST_BOOKINFO=1")
 
 
 def _status() -> int:

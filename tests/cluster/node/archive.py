@@ -11,7 +11,7 @@ import shutil
 import stat
 import subprocess
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -103,6 +103,13 @@ def base(*, shell: bool = True) -> Layer:
 
 def save(path: Path, names: Sequence[str], layers: Sequence[Layer | Path], **config: Any) -> None:
     """``layers``: a Path is one that was written before. ``config``: ``Entrypoint``, ``Cmd``, ``User``, ``Env``."""
+    save_all(path, [(names, config)], layers)
+
+
+def save_all(
+    path: Path, images: Sequence[tuple[Sequence[str], Mapping[str, Any]]], layers: Sequence[Layer | Path]
+) -> None:
+    """Images of the same layers, by their names and configurations, in one archive that has each layer once."""
     scratch = path.with_suffix(".making")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -112,25 +119,17 @@ def save(path: Path, names: Sequence[str], layers: Sequence[Layer | Path], **con
         if isinstance(layer, Layer):
             layer.write(file)
         files.append(file)
-    settings = {"WorkingDir": "/", **config, "Env": [_PATH, *config.get("Env", ())]}
-    document = {
-        "architecture": "amd64",
-        "os": "linux",
-        "created": _EPOCH,
-        "config": settings,
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{_digest(file)}" for file in files]},
-        "history": [{"created": _EPOCH, "created_by": "meshchaos"} for _ in files],
-    }
-    described = json.dumps(document).encode()
-    identity = hashlib.sha256(described).hexdigest()
-    manifest = {
-        "Config": f"{identity}.json",
-        "RepoTags": list(names),
-        "Layers": [f"{n}.tar" for n in range(len(files))],
-    }
+    digests = [f"sha256:{_digest(file)}" for file in files]
+    documents, manifests = {}, []
+    for names, config in images:
+        described = json.dumps(_described(config, digests)).encode()
+        place = f"{hashlib.sha256(described).hexdigest()}.json"
+        documents[place] = described
+        manifests.append({"Config": place, "RepoTags": list(names), "Layers": [f"{n}.tar" for n in range(len(files))]})
+    documents["manifest.json"] = json.dumps(manifests).encode()
     made = scratch / "image.tar"
     with tarfile.open(made, "w") as archive:
-        for name, data in ((f"{identity}.json", described), ("manifest.json", json.dumps([manifest]).encode())):
+        for name, data in documents.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
@@ -141,6 +140,17 @@ def save(path: Path, names: Sequence[str], layers: Sequence[Layer | Path], **con
                 archive.addfile(entry, content)
     made.rename(path)
     shutil.rmtree(scratch)
+
+
+def _described(config: Mapping[str, Any], digests: Sequence[str]) -> dict[str, Any]:
+    return {
+        "architecture": "amd64",
+        "os": "linux",
+        "created": _EPOCH,
+        "config": {"WorkingDir": "/", **config, "Env": [_PATH, *config.get("Env", ())]},
+        "rootfs": {"type": "layers", "diff_ids": list(digests)},
+        "history": [{"created": _EPOCH, "created_by": "meshchaos"} for _ in digests],
+    }
 
 
 def _linked(path: Path) -> list[str]:

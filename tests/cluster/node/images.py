@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import envoy
 
-from tests.cluster.node.archive import Layer, base, save
+from meshchaos.mesh.local.spec import StubSpec
+from meshchaos.run.catalog import open_catalog
+from meshchaos.run.meshes import local_spec
+from tests.cluster.node.archive import Layer, base, save, save_all
 from tests.cluster.node.layout import (
+    BOOKINFO_IMAGES,
     COREDNS_IMAGE,
+    HERE,
     HTTPBIN_IMAGE,
     HUB,
     IMAGES,
@@ -121,16 +128,31 @@ def _own(path: Path, tell: Callable[[str], None]) -> None:
             old.unlink()
         _python(needs)
     sources = sorted((ROOT / "meshchaos").rglob("*"))
-    code = _hash(*(one for one in sources if one.is_file() and "__pycache__" not in one.parts), needs.name.encode())
+    stubs = json.dumps(_stubs())
+    demo = HERE / "bookinfo.py"
+    files = [one for one in sources if one.is_file() and "__pycache__" not in one.parts]
+    code = _hash(*files, demo, stubs.encode(), needs.name.encode())
     mark = IMAGES / "meshchaos.sha256"
     if path.exists() and mark.exists() and mark.read_text("utf-8") == code:
         return
     tell("image meshchaos")
     layer = Layer()
     layer.tree(ROOT / "meshchaos", f"{_site()}/meshchaos", without=("__pycache__",))
-    config: dict[str, Any] = {"Env": ["PYTHONDONTWRITEBYTECODE=1"], "Entrypoint": ["python", "-m", "meshchaos"]}
-    save(path, [OWN_IMAGE], [needs, layer], User="65532:65532", **config)
+    layer.file(demo, "/bookinfo.py", 0o644, libraries=False)
+    layer.text("/bookinfo.json", stubs)
+    config: dict[str, Any] = {"Env": ["PYTHONDONTWRITEBYTECODE=1"], "User": "65532:65532"}
+    images = [
+        ([OWN_IMAGE], {**config, "Entrypoint": ["python", "-m", "meshchaos"]}),
+        (BOOKINFO_IMAGES, {**config, "Entrypoint": ["python", "/bookinfo.py"]}),
+    ]
+    save_all(path, images, [needs, layer])
     mark.write_text(code, "utf-8")
+
+
+def _stubs() -> dict[str, Any]:
+    """What the demo's Deployments do, by meshchaos.yaml's mesh ``bookinfo``."""
+    spec = local_spec(open_catalog(config=ROOT / "meshchaos.yaml"), "bookinfo", MADE)
+    return {name: asdict(stub) for name, stub in spec.workloads.items() if isinstance(stub, StubSpec)}
 
 
 def _python(path: Path) -> None:

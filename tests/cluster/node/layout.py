@@ -61,6 +61,12 @@ HTTPBIN_IMAGE: Final = f"{HUB}/httpbin:1"
 OWN_IMAGE: Final = f"{HUB}/meshchaos:1"
 """Python with meshchaos: stub workloads, and whatever of meshchaos runs in a cluster."""
 
+BOOKINFO_IMAGES: Final = tuple(
+    f"docker.io/bookinfo/{name}"
+    for name in ("productpage:v1", "details:v1", "reviews:v1", "reviews:v2", "reviews:v3", "ratings:v1")
+)
+"""As the demo's manifests name them, in full."""
+
 
 def path() -> str:
     """The PATH of everything that the node runs."""
