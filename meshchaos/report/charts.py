@@ -57,7 +57,7 @@ def latency_chart(
     body = [_grid(ticks, y), _bands(frame)]
     for name, pick in (("slowest", _slowest), ("p99", _p99), ("p50", _p50)):
         body.append(_line(points, frame, pick, y, name))
-    for (label, limit), beside in zip(limits, _apart([y(limit) - 4 for _, limit in limits]), strict=True):
+    for (label, limit), beside in zip(limits, _apart([_beside(y(limit)) for _, limit in limits]), strict=True):
         at = y(limit)
         body.append(f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
         body.append(
@@ -130,6 +130,11 @@ def _logarithmic(values: Sequence[float]) -> tuple[Callable[[float], float], lis
     return y, [(low * 10**i, words.seconds(low * 10**i)) for i in range(round(math.log10(high / low)) + 1)]
 
 
+def _beside(height: float) -> float:
+    """Where a line's label goes: above it, or below it where the phases' names are above."""
+    return height - 4 if height - 4 >= TOP + LABEL - 4 else height + LABEL
+
+
 def _apart(heights: Sequence[float]) -> list[float]:
     """Where labels go that would stand at ``heights``: none over another, the lower ones pushed down, all inside."""
     placed = [0.0] * len(heights)
@@ -185,7 +190,9 @@ def _bands(frame: Frame) -> str:
             continue
         if band.kind == "healed":
             parts.append(f'<line class="healed" x1="{x0:.1f}" x2="{x0:.1f}" y1="{TOP - 2}" y2="{HEIGHT - BOTTOM}"/>')
-            parts.append(f'<text class="healed-label" x="{x0 + 4:.1f}" y="{TOP + 10}">{escape(band.label)}</text>')
+            parts.append(
+                f'<text class="healed-label" x="{x0 + 4:.1f}" y="{TOP + 2 * LABEL:.0f}">{escape(band.label)}</text>'
+            )
             continue
         parts.append(f'<line class="phase" x1="{x0:.1f}" x2="{x0:.1f}" y1="{TOP - 12}" y2="{HEIGHT - BOTTOM}"/>')
         if x1 - x0 > 7.5 * len(band.label) + 4:

@@ -69,6 +69,15 @@ def test_charts_are_well_formed_and_break_the_line_where_nothing_was_asked() -> 
     ET.fromstring(charts.answers_chart(points([made], T0, T0 + 10), frame))
 
 
+def test_a_limit_at_the_top_is_named_below_its_line() -> None:
+    """Above it are the phases' names."""
+    frame = charts.Frame(10, (charts.Band("phase", "recovery", 0, 10),))
+    tree = ET.fromstring(charts.latency_chart(points([samples([0.05])], T0, T0 + 10), frame, [("p99", 1.0)]))
+    (label,) = (node for node in tree.iter("text") if node.get("class") == "limit-label")
+    (line,) = (node for node in tree.iter("line") if node.get("class") == "limit")
+    assert float(label.get("y", 0)) > float(line.get("y1", 0)) + 8
+
+
 def test_how_late_the_generator_was_is_drawn_for_open_loads() -> None:
     made = samples([0.05, 0.15, 8.05, 8.15])
     made.rows["lag"] = [0.001, 0.002, 0.3, 0.004]
