@@ -57,6 +57,22 @@ def test_what_it_writes_is_read_again(folder: Path, monkeypatch: pytest.MonkeyPa
     assert [check.name for check in make_checks(experiment, catalog.kinds, catalog.slos)] == ["success", "latency p95"]
 
 
+@pytest.mark.parametrize("number", [443, 8443])
+def test_a_gateway_that_sends_everybody_to_https_is_asked_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    plain = "{port: {number: 80, name: http, protocol: HTTP}, hosts: [shop.example]"
+    secure = plain.replace("80, name: http, protocol: HTTP", f"{number}, name: https, protocol: HTTPS")
+    servers = f"[{plain}, tls: {{httpsRedirect: true}}}}, {secure}, tls: {{mode: SIMPLE, credentialName: c}}}}]"
+    text = MANIFESTS.replace(f"[{plain}}}]", servers)
+    (folder / "k8s" / "shop.yaml").write_text(text, "utf-8")
+    assert init(folder).returncode == 0
+    monkeypatch.chdir(folder)
+    (experiment,) = open_catalog().read([folder / "experiments"], ())
+    port = "" if number == 443 else ":8443"
+    assert experiment.loads[0].target == f"https://shop.example{port}/"
+
+
 def test_nothing_is_written_over(folder: Path) -> None:
     (folder / "tests").mkdir()
     (folder / "tests" / "test_slow_page.py").write_text("mine", "utf-8")

@@ -13,6 +13,8 @@ from meshchaos.mesh.istio.services import Service, did_you_mean, find_service, s
 from meshchaos.mesh.objects import Manifest, selects
 
 _REMEDY = "name a port of your Service `http` (or appProtocol: http), and the Deployment's labels in its selector"
+_SCHEMES = {"HTTP": "http", "HTTP2": "http", "HTTPS": "https"}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def survey(objects: Sequence[Manifest], source: str | None) -> Found:
 
 
 def _ways_in(objects: Sequence[Manifest], serving: Sequence[Service]) -> Iterator[tuple[str, Service]]:
-    """URLs that a Gateway's plain HTTP server and a VirtualService on it lead to one of these services."""
+    """URLs that a Gateway's server and a VirtualService on it lead to one of these services."""
     by_name = {f"{one['metadata']['namespace']}/{one['metadata']['name']}": one for one in objects if _is_gateway(one)}
     for item in (one for one in objects if one["kind"] == "VirtualService"):
         spec, namespace = item.get("spec") or {}, str(item["metadata"]["namespace"])
@@ -87,24 +89,27 @@ def _ways_in(objects: Sequence[Manifest], serving: Sequence[Service]) -> Iterato
             server = _http_server(gateway) if gateway is not None else None
             if server is None:
                 continue
-            number, hosts = server
+            scheme, number, hosts = server
             host = _host([*(spec.get("hosts") or ()), *hosts])
             for route in spec.get("http") or ():
                 path = _path(route.get("match") or ())
                 service = _destination(objects, route, namespace, serving)
                 if path is not None and service is not None:
-                    yield f"http://{host}{'' if number == 80 else f':{number}'}{path}", service
+                    port = "" if number == _DEFAULT_PORTS[scheme] else f":{number}"
+                    yield f"{scheme}://{host}{port}{path}", service
 
 
 def _is_gateway(manifest: Manifest) -> bool:
     return bool(manifest["kind"] == "Gateway" and str(manifest["apiVersion"]).startswith("networking.istio.io/"))
 
 
-def _http_server(gateway: Manifest) -> tuple[int, list[str]] | None:
+def _http_server(gateway: Manifest) -> tuple[str, int, list[str]] | None:
+    """The first that answers by itself, and does not send its clients to another one: scheme, port, hosts."""
     for server in (gateway.get("spec") or {}).get("servers") or ():
-        port = server.get("port") or {}
-        if str(port.get("protocol")).upper() in ("HTTP", "HTTP2"):
-            return int(port["number"]), [str(host).rpartition("/")[2] for host in server.get("hosts") or ()]
+        port, tls = server.get("port") or {}, server.get("tls") or {}
+        scheme = _SCHEMES.get(str(port.get("protocol")).upper())
+        if scheme is not None and not tls.get("httpsRedirect"):
+            return scheme, int(port["number"]), [str(host).rpartition("/")[2] for host in server.get("hosts") or ()]
     return None
 
 
