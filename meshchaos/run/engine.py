@@ -178,6 +178,8 @@ class Engine:
         with self._noted(recorder, stops):
             for health in watch.health():
                 recorder.emit(events.LoadFinished(self.clock.now(), health))
+            for told in watch.loads.redirects():
+                recorder.emit(events.Warned(self.clock.now(), told))
             phase.prove(recorder)
         with self._noted(recorder, stops):
             last_first = self._observing[::-1]

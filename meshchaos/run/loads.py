@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from meshchaos.checks import words
 from meshchaos.errors import LoadError, UserError
 from meshchaos.experiment.model import Experiment
 from meshchaos.history.records import GeneratorHealth
-from meshchaos.history.samples import Samples
+from meshchaos.history.samples import Outcome, Samples
 from meshchaos.load.driver import LoadDriver, LoadPlan, Pulse
 from meshchaos.load.plan import plan_loads
 from meshchaos.mesh.seam import Entry
@@ -20,6 +21,8 @@ _DRAIN_SLACK = 2.0
 """Seconds beyond the requests' own timeout until those in flight are all resolved."""
 _BOUND_SLACK = 120.0
 """Seconds that a generator may outlive the phases: confirming, healing; after that it ends by itself."""
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MOSTLY = 0.9
 
 
 def load_plans(
@@ -105,6 +108,26 @@ class Loads:
 
     def health(self, start: float, end: float) -> list[GeneratorHealth]:
         return [driver.health(start, end) for driver in self.drivers.values()]
+
+    def redirects(self) -> list[str]:
+        """Of loads that were mostly sent elsewhere, a line each: such an answer is a good one by its status, and shows
+        nothing of what is there.
+        """
+        import numpy as np
+
+        found = []
+        for plan in self.plans:
+            if plan.name not in self.drivers:
+                continue
+            rows = self.drivers[plan.name].samples().rows
+            statuses = rows["status"][rows["outcome"] == Outcome.ANSWERED]
+            share = float(np.isin(statuses, _REDIRECTS).mean()) if len(statuses) else 0.0
+            if share > _MOSTLY:
+                found.append(
+                    f"load {plan.name}: {words.percent(share)} of the answers only say that {plan.target} is elsewhere "
+                    "(status 301 to 308); request it there"
+                )
+        return found
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         errors: list[Exception] = []

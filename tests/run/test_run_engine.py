@@ -45,6 +45,15 @@ def test_a_good_run_passes_and_leaves_nothing(bench: Bench) -> None:
     nothing_left(bench)
 
 
+@pytest.mark.parametrize(("share", "told"), [(1.0, True), (0.5, False)])
+def test_a_load_that_is_only_sent_elsewhere_is_told(bench: Bench, share: float, told: bool) -> None:
+    """301 is a good status, as 304 is."""
+    bench.behaviour = lambda at: (301 if (at * 100) % 10 < 10 * share else 304, 0.01)
+    result = bench.run()
+    assert result.verdict is Verdict.PASS
+    assert any("only say that http://shop.example/" in warning for warning in result.warnings) is told, result.warnings
+
+
 def test_journal_is_open_before_the_first_write_and_closed_after_the_last_check(bench: Bench) -> None:
     bench.builder = replace(bench.builder, faults=(FakeFaultSpec(), FakeFaultSpec(edit=True)))
     bench.run()
