@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meshchaos.report.items import HEAL, RUN, failure_text, outcome
 from pytest_meshchaos.telling import Crash, Told
 
 if TYPE_CHECKING:
@@ -51,6 +50,8 @@ class ChaosExperiment(pytest.Collector):
         self.add_marker(pytest.mark.chaos(**experiment.labels))
 
     def collect(self) -> Iterator[ChaosItem]:
+        from meshchaos.report.items import HEAL, RUN
+
         line = self.experiment.where.line
         yield ChaosItem.from_parent(self, name=RUN, line=line, expectation=False)
         for name, at in self.expectations:
@@ -71,6 +72,7 @@ class ChaosItem(pytest.Item):
         self.experiment = self.parent.experiment
 
     def runtest(self) -> None:
+        from meshchaos.report.items import failure_text, outcome
         from pytest_meshchaos.session import session_of
 
         session = session_of(self.config)
