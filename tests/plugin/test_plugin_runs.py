@@ -368,7 +368,7 @@ def test_leftovers_fail_the_test_and_end_the_session(up: Project) -> None:
         os.kill(serving, signal.SIGSTOP)
         try:
             process.send_signal(signal.SIGINT)
-            wait_for(lambda: "Stopped" in told(up, "long"), "the run has heard of it", 60)
+            wait_for(lambda: "FaultChanged removed" in told(up, "long"), "the heal begins", 60)
             wait_for(lambda: stuck(process.pid), "the run waits for the mesh")
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGHUP)
@@ -389,11 +389,12 @@ def in_fault_phase(mine: Project, name: str) -> None:
 
 
 def told(mine: Project, name: str) -> set[str]:
-    """The events of a run, phases with their names: of its history, which is written as it happens."""
+    """The events of a run, what phase and what step of a fault: of its history, which is written as it happens."""
     events = [
         json.loads(line)
         for path in (mine.folder / "reports").glob(f"{name}-*/history.jsonl")
         for line in path.read_text("utf-8").splitlines(keepends=True)
         if line.endswith("\n")
     ]
-    return {f"{one['event']} {one['name']}" if one["event"] == "PhaseStarted" else one["event"] for one in events}
+    more = {"PhaseStarted": "name", "FaultChanged": "step"}
+    return {f"{one['event']} {one[more[one['event']]]}" if one["event"] in more else one["event"] for one in events}
