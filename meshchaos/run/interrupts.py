@@ -18,6 +18,7 @@ from meshchaos.run.clock import SystemClock
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GIVE_UP = 3
+_AGAIN = 0.1
 _BY_DEFAULT = (signal.SIG_DFL, signal.SIG_IGN)
 
 
@@ -39,6 +40,7 @@ class Interrupts:
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         self._previous: dict[signal.Signals, Any] = {}
+        self._nudges: _Nudges | None = None
 
     def clock(self) -> SystemClock:
         """A clock whose waiting these signals end."""
@@ -48,12 +50,16 @@ class Interrupts:
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 self._previous[number] = signal.signal(number, self._note)
+            self._nudges = _Nudges()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         for number, previous in self._previous.items():
             signal.signal(number, previous)
         self._previous.clear()
+        if self._nudges is not None:
+            self._nudges.close()
+            self._nudges = None
         os.close(self._read)
         os.close(self._write)
 
@@ -67,6 +73,45 @@ class Interrupts:
             self.again()
         if self._count >= _GIVE_UP:
             raise Abandoned("given up on your word; `meshchaos heal` says whether anything is left")
+
+
+class _Nudges:
+    """Wakes the main thread from whatever it waits in, whichever thread a signal was delivered to.
+
+    The kernel prefers the main thread (signal(7)), but hands the second of two signals that come together to another,
+    where Python only notes it: its handler runs once the main thread comes back from its system call, which an answer
+    of the mesh may take a minute for. Python's wake-up descriptor tells a thread here, and that one interrupts the
+    call with SIGURG, which ends nothing and which nobody counts; again until the main thread has been through its
+    handlers, as a call that was only about to begin is not interrupted.
+    """
+
+    def __init__(self) -> None:
+        """In the main thread only. A wake-up descriptor that was set before goes without while this one lasts."""
+        self._main = threading.get_ident()
+        self._through = threading.Event()
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        self._handler = signal.signal(signal.SIGURG, lambda _number, _frame: self._through.set())
+        self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._thread = threading.Thread(target=self._pass_on, name="nudges", daemon=True)
+        self._thread.start()
+
+    def _pass_on(self) -> None:
+        while numbers := os.read(self._read, 4096):
+            if set(numbers) == {signal.SIGURG}:
+                continue
+            self._through.clear()
+            while not self._through.is_set():
+                signal.pthread_kill(self._main, signal.SIGURG)
+                self._through.wait(_AGAIN)
+
+    def close(self) -> None:
+        signal.set_wakeup_fd(self._before)
+        os.close(self._write)
+        self._through.set()
+        self._thread.join()
+        os.close(self._read)
+        signal.signal(signal.SIGURG, self._handler)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import threading
 import time
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -19,6 +21,8 @@ from meshchaos.run.history_file import HistoryWriter, read_history
 from meshchaos.run.interrupts import Abandoned, Interrupts
 from meshchaos.run.plain import plain
 from meshchaos.run.selection import keyword_selector, label_selector
+from tests.e2e.stage import stuck
+from tests.run.shop import wait_for
 
 
 def test_the_first_signal_ends_waiting_and_raises_nothing() -> None:
@@ -40,6 +44,25 @@ def test_the_second_signal_is_answered_and_the_third_gives_up() -> None:
     assert interrupts.requested == "SIGINT"
 
 
+def test_signals_that_another_thread_took_end_what_the_main_one_waits_in() -> None:
+    """As the kernel delivers the later ones of several that come together."""
+
+    def take() -> None:
+        wait_for(lambda: stuck(os.getpid()), "the main thread waits")
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.pthread_kill(threading.get_ident(), number)
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs, Interrupts() as interrupts:
+        ours.settimeout(60)
+        thread = threading.Thread(target=take)
+        thread.start()
+        with pytest.raises(Abandoned):
+            ours.recv(1)
+        thread.join()
+    assert interrupts.requested in ("SIGINT", "SIGTERM", "SIGHUP")
+
+
 def test_a_step_of_the_wall_clock_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SystemClock()
     assert abs(clock.stepped()) < 0.05
@@ -49,10 +72,12 @@ def test_a_step_of_the_wall_clock_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_signals_are_given_back() -> None:
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGURG)
+    before, threads = [signal.getsignal(number) for number in numbers], threading.active_count()
     with Interrupts():
-        assert signal.getsignal(signal.SIGINT) is not before[0]
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+        assert not {signal.getsignal(number) for number in numbers} & set(before)
+    assert [signal.getsignal(number) for number in numbers] == before
+    assert (signal.set_wakeup_fd(-1), threading.active_count()) == (-1, threads)
 
 
 @pytest.mark.parametrize(
