@@ -53,7 +53,18 @@ OBJECTS = (
             server(9443, "all", "HTTPS", "*", mode="SIMPLE", credentialName="all", minProtocolVersion="TLSV1_3"),
         ],
     ),
+    named(
+        "Gateway",
+        "late",
+        selector={"istio": "ingressgateway"},
+        servers=[
+            server(443, "twice", "HTTPS", "shop.example", "late.example", mode="SIMPLE", credentialName="late"),
+            server(443, "once", "HTTPS", "once.example", mode="SIMPLE", credentialName="once"),
+            server(9443, "all", "HTTPS", "*", mode="SIMPLE", credentialName="late"),
+        ],
+    ),
     routes("shop", "shop.example", "front", "api"),
+    routes("once", "once.example", "late", "web"),
     routes("wild", "a.wild.example", "front", "web"),
     routes("all", "anything.example", "front", "web"),
 )
@@ -112,6 +123,14 @@ def test_a_certificate_is_for_its_names_and_for_the_meshs_own_clients(mesh: Loca
         get(replace(mesh.entry("gateway", "http://shop.example/", NAMESPACE), tls=entry.tls))
     with pytest.raises((OSError, http.client.HTTPException)):
         get(replace(entry, tls=None))
+
+
+def test_of_two_servers_for_a_host_the_older_gateways_counts(mesh: LocalMesh) -> None:
+    """All of the other one is left out, as Istio does; the rest of its Gateway is served."""
+    status, _, body = get(mesh.entry("gateway", "https://once.example/", NAMESPACE))
+    assert (status, json.loads(body)["workload"]) == (200, "web")
+    with pytest.raises(UserError, match=r"no Gateway serves late.example on port 443 over TLS"):
+        mesh.entry("gateway", "https://late.example/", NAMESPACE)
 
 
 def test_versions_are_the_servers(mesh: LocalMesh) -> None:

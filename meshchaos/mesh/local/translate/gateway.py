@@ -52,11 +52,13 @@ class Server:
 
 def servers(index: Index, replica: LocalReplica) -> list[Server]:
     """The servers of this gateway, the oldest Gateway's first; a port is spoken to over TLS, or it is not, as the first
-    server there has it.
+    server there has it. A server over TLS for a host that an older one has on that port is left out, as Istio does:
+    Envoy takes no listener with two filter chains of one match.
     """
     targets = _targets(index, replica)
     found: list[Server] = []
     secured: dict[int, bool] = {}
+    taken: dict[int, set[str]] = {}
     for item in oldest_first(index.of_kind("Gateway"), "Gateway"):
         if not selects(item["spec"].get("selector"), replica.labels):
             continue
@@ -67,18 +69,22 @@ def servers(index: Index, replica: LocalReplica) -> list[Server]:
             if secured.setdefault(number, secure) != secure:
                 continue
             tls = server.get("tls") or {}
-            found.append(
-                Server(
-                    name,
-                    number,
-                    targets.get(number, number),
-                    tuple(server.get("hosts") or ("*",)),
-                    str(server["port"].get("name", "")),
-                    secure,
-                    bool(tls.get("httpsRedirect")),
-                    (tls.get("minProtocolVersion") or "", tls.get("maxProtocolVersion") or ""),
-                )
+            made = Server(
+                name,
+                number,
+                targets.get(number, number),
+                tuple(server.get("hosts") or ("*",)),
+                str(server["port"].get("name", "")),
+                secure,
+                bool(tls.get("httpsRedirect")),
+                (tls.get("minProtocolVersion") or "", tls.get("maxProtocolVersion") or ""),
             )
+            if secure:
+                others = taken.setdefault(number, set())
+                if not others.isdisjoint(made.names):
+                    continue
+                others.update(made.names)
+            found.append(made)
     return found
 
 
