@@ -18,6 +18,7 @@ import pytest
 import yaml
 from real_cluster import Cluster, until
 
+from meshchaos.errors import MeshGone
 from meshchaos.mesh.kubernetes.client import KubernetesMesh
 from meshchaos.mesh.kubernetes.spec import ClusterSpec
 
@@ -127,13 +128,18 @@ def healed_by_hand(cluster: Cluster, told: str) -> None:
 
 def left_in_proxies(cluster: Cluster) -> list[str]:
     """What proxies' active configuration names of a run, a piece of each. A listener that was replaced is drained for
-    45 s, for connections that it still has, and takes no new ones.
+    45 s, for connections that it still has, and takes no new ones. A proxy that does not answer is named, too: one that
+    is just starting, or ending, where a Pod was killed.
     """
     spec = ClusterSpec("real", cluster.api.context, (cluster.namespace,))
     found = []
     with KubernetesMesh.open(spec, cluster.folder / "looking", guarded=False) as mesh:
         for proxy in mesh.proxies():
-            dump = proxy.config_dump()
+            try:
+                dump = proxy.config_dump()
+            except MeshGone as error:
+                found.append(str(error))
+                continue
             for listener in (one for part in dump["configs"] for one in part.get("dynamic_listeners", ())):
                 listener.pop("draining_state", None)
             text = json.dumps(dump)
