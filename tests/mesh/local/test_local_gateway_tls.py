@@ -59,6 +59,7 @@ OBJECTS = (
         selector={"istio": "ingressgateway"},
         servers=[
             server(443, "twice", "HTTPS", "shop.example", "late.example", mode="SIMPLE", credentialName="late"),
+            server(8443, "behind", "HTTPS", "shop.example", mode="SIMPLE", credentialName="late"),  # where 443 leads
             server(443, "once", "HTTPS", "once.example", mode="SIMPLE", credentialName="once"),
             server(9443, "all", "HTTPS", "*", mode="SIMPLE", credentialName="late"),
         ],

@@ -65,14 +65,15 @@ def servers(index: Index, replica: LocalReplica) -> list[Server]:
         name = f"{namespace_of(item)}/{item['metadata']['name']}"
         for server in item["spec"].get("servers") or ():
             number = int(server["port"]["number"])
+            target = targets.get(number, number)
             secure = str(server["port"]["protocol"]).upper() == "HTTPS"
-            if secured.setdefault(number, secure) != secure:
+            if secured.setdefault(target, secure) != secure:
                 continue
             tls = server.get("tls") or {}
             made = Server(
                 name,
                 number,
-                targets.get(number, number),
+                target,
                 tuple(server.get("hosts") or ("*",)),
                 str(server["port"].get("name", "")),
                 secure,
@@ -80,7 +81,7 @@ def servers(index: Index, replica: LocalReplica) -> list[Server]:
                 (tls.get("minProtocolVersion") or "", tls.get("maxProtocolVersion") or ""),
             )
             if secure:
-                others = taken.setdefault(number, set())
+                others = taken.setdefault(target, set())
                 if not others.isdisjoint(made.names):
                     continue
                 others.update(made.names)
