@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
@@ -19,6 +20,7 @@ from meshchaos.run.clock import SystemClock
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GIVE_UP = 3
 _AGAIN = 0.1
+"""Seconds until the main thread is woken once more."""
 _BY_DEFAULT = (signal.SIG_DFL, signal.SIG_IGN)
 
 
@@ -88,27 +90,30 @@ class _Nudges:
     def __init__(self) -> None:
         """In the main thread only. A wake-up descriptor that was set before goes without while this one lasts."""
         self._main = threading.get_ident()
-        self._through = threading.Event()
+        self._through = False
+        """A bare flag: an Event has a lock, which a handler that interrupts the main thread inside it never gets."""
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
-        self._handler = signal.signal(signal.SIGURG, lambda _number, _frame: self._through.set())
+        self._handler = signal.signal(signal.SIGURG, self._arrived)
         self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         self._thread = threading.Thread(target=self._pass_on, name="nudges", daemon=True)
         self._thread.start()
+
+    def _arrived(self, _number: int, _frame: FrameType | None) -> None:
+        self._through = True
 
     def _pass_on(self) -> None:
         while numbers := os.read(self._read, 4096):
             if set(numbers) == {signal.SIGURG}:
                 continue
-            self._through.clear()
-            while not self._through.is_set():
+            self._through = False
+            while not self._through:
                 signal.pthread_kill(self._main, signal.SIGURG)
-                self._through.wait(_AGAIN)
+                time.sleep(_AGAIN)
 
     def close(self) -> None:
         signal.set_wakeup_fd(self._before)
         os.close(self._write)
-        self._through.set()
         self._thread.join()
         os.close(self._read)
         signal.signal(signal.SIGURG, self._handler)
