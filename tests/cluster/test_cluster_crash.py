@@ -22,12 +22,7 @@ from meshchaos.errors import MeshGone
 from meshchaos.mesh.kubernetes.client import KubernetesMesh
 from meshchaos.mesh.kubernetes.spec import ClusterSpec
 
-pytestmark = [
-    pytest.mark.cluster,
-    # The client library's thread of a port-forward dies, and leaves its socket, where the Pod at the other end does.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.cluster
 OWN_IMAGE = os.environ.get("MESHCHAOS_TEST_OWN_IMAGE")
 EVERY = os.environ.get("MESHCHAOS_EVERY_CALL") == "1"
 KEY = {"kty": "oct", "kid": "1", "alg": "HS256", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQ"}

@@ -1,4 +1,4 @@
-"""The API server, by the official client: the one module that imports it, and it is imported when a cluster is opened.
+"""The API server, by the official client: the one module that imports it, with ``forward``, once a cluster is opened.
 
 Errors of the API become ours. A request that may be repeated is repeated: on 429 and 503 as the server asks, on 500,
 502, 504 and a cut connection a little later, for ``PATIENCE`` seconds in all. A write whose answer was cut is repeated,
@@ -84,11 +84,11 @@ class Api:
 
     def tunnel(self, namespace: str, pod: str, port: int) -> Any:
         """A socket to a port in a Pod's own network namespace, loopback included. Raises as ``get``."""
-        from kubernetes.stream import ws_client
+        from meshchaos.mesh.kubernetes.forward import portforward_call
 
         url = f"{self.server}/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/portforward"
         query = [("ports", str(port))]
-        forward = self._upgraded(ws_client.portforward_call, url, query, f"port-forward to {pod}.{namespace}")
+        forward = self._upgraded(portforward_call, url, query, f"port-forward to {pod}.{namespace}")
         return forward.socket(port)
 
     def execute(self, namespace: str, pod: str, container: str, command: Sequence[str]) -> bytes:
