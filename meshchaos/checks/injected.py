@@ -191,7 +191,7 @@ def _trouble(fault: FaultRecord) -> str | None:
     if fault.live_at is None:
         return f"the {fault.kind} on {fault.edge} was never live in its proxies"
     if not fault.injections:
-        return f"no proxy could be read for what the {fault.kind} on {fault.edge} did"
+        return f"the run ended before a proxy was asked what the {fault.kind} on {fault.edge} did"
     if any(one.injected for one in fault.injections):
         return None
     # Without a mark in the log a counter proves something only where no log could tell: it also counts what came

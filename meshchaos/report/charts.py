@@ -190,9 +190,9 @@ def _bands(frame: Frame) -> str:
             continue
         if band.kind == "healed":
             parts.append(f'<line class="healed" x1="{x0:.1f}" x2="{x0:.1f}" y1="{TOP - 2}" y2="{HEIGHT - BOTTOM}"/>')
-            parts.append(
-                f'<text class="healed-label" x="{x0 + 4:.1f}" y="{TOP + 2 * LABEL:.0f}">{escape(band.label)}</text>'
-            )
+            fits = x0 + 7.5 * len(band.label) + 4 < WIDTH
+            place = f'x="{x0 + 4:.1f}"' if fits else f'x="{x0 - 4:.1f}" text-anchor="end"'
+            parts.append(f'<text class="healed-label" {place} y="{TOP + 2 * LABEL:.0f}">{escape(band.label)}</text>')
             continue
         parts.append(f'<line class="phase" x1="{x0:.1f}" x2="{x0:.1f}" y1="{TOP - 12}" y2="{HEIGHT - BOTTOM}"/>')
         if x1 - x0 > 7.5 * len(band.label) + 4:

@@ -9,6 +9,7 @@ from meshchaos.checks import words
 from meshchaos.checks.kind import Finding, Verdict
 from meshchaos.history.records import ClusterShare, FaultRecord, FaultStep, GeneratorHealth, Injection
 from meshchaos.report import lines
+from meshchaos.run.outcome import EXIT_INTERRUPTED
 from meshchaos.run.result import PhaseCount, Result
 
 _LATENCIES = ("latency", "slo", "recovery")
@@ -108,6 +109,8 @@ def meaning(result: Result) -> str:
     """What the verdict lets the reader conclude, in plain words."""
     if result.verdict is Verdict.PASS and result.faults:
         return "The belief held in this run, under a fault that was shown to be there."
+    if result.exit_code == EXIT_INTERRUPTED:
+        return "This run was not carried through, so it says nothing about the belief."
     return _MEANINGS[result.verdict]
 
 

@@ -133,7 +133,7 @@ def test_the_shares_of_several_proxies_are_added():
         (fault(injection(0, 0)), "no request came to reviews -> ratings:9080 while the delay was live"),
         (fault(injection(0, 400)), "none of 400 requests on reviews -> ratings:9080 got the delay"),
         (fault(injection(0, None, 3, 3)), "the proxies show no delay injected"),
-        (fault(), "no proxy could be read"),
+        (fault(), "the run ended before a proxy was asked what the delay on reviews -> ratings:9080 did"),
         (fault(injection(50, 100), problem="colleague@x changed ratings in mid-phase"), "colleague@x changed"),
         (replace(fault(injection(50, 100)), live_at=None), "never live"),
     ],

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from meshchaos.checks.kind import Verdict
-from meshchaos.report import left, page, timeline, topology, view
+from meshchaos.report import charts, left, page, timeline, topology, view
+from meshchaos.run.outcome import EXIT_INTERRUPTED
 from tests.report import made
 
 
@@ -68,3 +69,21 @@ def test_the_curve_of_a_recovery_begins_under_the_fault(tmp_path: Path) -> None:
     assert all((point.p99 or 0) < 0.5 for point in series if point.at > 1.9)
     assert timeline.recovery(replace(made_up, faults=()), [made.samples()])[1] == []
     assert timeline.recovery(replace(made_up, phases=made_up.phases[:2]), [made.samples()])[1] == []
+
+
+def test_a_run_that_was_cut_says_so(tmp_path: Path) -> None:
+    cut = replace(made.result(tmp_path, Verdict.ERROR), load=(), exit_code=EXIT_INTERRUPTED)
+    text = page.render(cut, made.loads())
+    assert "The run ended before its generator told how it had kept up." in text
+    assert "There was none." not in text
+    assert "This run was not carried through, so it says nothing about the belief." in text
+
+
+@pytest.mark.parametrize("span", [10.0, 2.05])
+def test_the_word_beside_the_moment_of_the_heal_is_inside_the_chart(span: float) -> None:
+    frame = charts.Frame(span, (charts.Band("healed", "healed", 2.0, 2.0),))
+    label = charts.answers_chart([], frame).partition('class="healed-label"')[2].partition("</text>")[0]
+    at, ends = float(label.partition('x="')[2].partition('"')[0]), 'text-anchor="end"' in label
+    width = 6.0 * len("healed")
+    assert (at - width, at) > (0, 0) if ends else at + width < charts.WIDTH
+    assert ends is (span < 3)
